@@ -1,0 +1,3 @@
+//! Kindred.
+pub mod domain;
+pub mod tenancy;

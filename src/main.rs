@@ -1,0 +1,2 @@
+//! Kindred.
+fn main() {}
