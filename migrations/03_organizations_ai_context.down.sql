@@ -1,0 +1,1 @@
+drop table ai_suggestions, ai_prompts, ai_context_logs;

@@ -1,0 +1,2 @@
+drop view posts_unified;
+drop table instagram_reels;

@@ -1,0 +1,26 @@
+-- What needs a superuser, once per database: roles, ownership, the extension. Safe to run again.
+do $$
+declare
+    role_name text;
+begin
+    foreach role_name in array array['kindred_owner', 'kindred_app', 'kindred_reader'] loop
+        if not exists (select from pg_roles where rolname = role_name) then
+            execute format('create role %I login', role_name);
+        end if;
+        -- The second lock (row level security) holds only for roles that cannot bypass it.
+        execute format('alter role %I nosuperuser nobypassrls nocreatedb nocreaterole', role_name);
+    end loop;
+    execute format('alter database %I owner to kindred_owner', current_database());
+end
+$$;
+
+create extension if not exists vector;
+
+do $$
+begin
+    -- On Citus, SET LOCAL of the tenant must reach the workers; elsewhere the setting is a mere placeholder.
+    execute 'alter role kindred_app set citus.propagate_set_commands = ''local''';
+exception when others then
+    raise warning 'citus.propagate_set_commands could not be set for kindred_app: %', sqlerrm;
+end
+$$;

@@ -1,0 +1,31 @@
+//! All SQL but that of the migrations; one file per table or query family.
+//!
+//! Rules that every statement keeps: it runs in a tenant transaction ([`TenantTransaction`]), names
+//! `organization_id` itself (row level security is the second lock, not the router), and runs unchanged on Citus.
+
+mod bell;
+mod changes;
+mod context_logs;
+mod database;
+mod embeddings;
+mod error;
+mod keys;
+mod leases;
+mod models;
+mod nearest;
+mod organizations;
+mod revisions;
+mod settling;
+mod versions;
+
+pub use bell::{Bell, BellListener};
+pub use changes::{ChangedEntry, Changes};
+pub use context_logs::{ContextLog, Feedback};
+pub use database::{Database, DatabaseSettings, TenantTransaction};
+pub use embeddings::{NewChunk, StoredContent, StoredEntry};
+pub use error::StoreError;
+pub use keys::ApiKey;
+pub use models::ModelStatus;
+pub use nearest::NearestQuery;
+pub use organizations::{NewOrganization, Organization};
+pub use versions::{Head, NewVersion};
