@@ -13,6 +13,20 @@ pub enum ServedBy {
     Postgres,
 }
 
+impl ServedBy {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::MirrorExact, Self::MirrorHnsw, Self::Postgres];
+
+    /// Its name in tables and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MirrorExact => "mirror_exact",
+            Self::MirrorHnsw => "mirror_hnsw",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
 /// Who answered, and as of when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Provenance {

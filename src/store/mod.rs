@@ -4,6 +4,7 @@
 //! `organization_id` itself (row level security is the second lock, not the router), and runs unchanged on Citus.
 
 mod bell;
+mod catalog;
 mod changes;
 mod context_logs;
 mod database;
@@ -19,6 +20,7 @@ mod settling;
 mod versions;
 
 pub use bell::{Bell, BellListener};
+pub use catalog::{CatalogError, ModelCatalog};
 pub use changes::{ChangedEntry, Changes};
 pub use context_logs::{ContextLog, Feedback};
 pub use database::{Database, DatabaseSettings, TenantTransaction};

@@ -1,0 +1,78 @@
+//! Writing versions: close, insert, log, in one transaction.
+
+use uuid::Uuid;
+
+use crate::domain::{Attributes, Change, ChangeKind, Chunk, EmbeddingKey, Revision};
+use crate::store::{NewChunk, NewVersion, StoreError, TenantTransaction};
+
+/// A version that is to become current.
+#[derive(Debug, Clone)]
+pub struct VersionWrite {
+    /// Of which line.
+    pub key: EmbeddingKey,
+    /// Its number.
+    pub version: i32,
+    /// Whether there is a current version to close.
+    pub closes: bool,
+    /// The version it was activated from.
+    pub activated_from: Option<i32>,
+    /// Digest of texts and given vectors.
+    pub content_hash: [u8; 32],
+    /// Digest of the attributes.
+    pub attributes_hash: [u8; 32],
+    /// The caller's key for the request.
+    pub idempotency_key: Option<String>,
+    /// What is kept beside the vectors.
+    pub attributes: Attributes,
+    /// Its chunks; none for a tombstone.
+    pub chunks: Vec<Chunk>,
+    /// Whether it is a tombstone.
+    pub deleted: bool,
+}
+
+/// Makes versions current at a revision that the transaction has taken.
+pub async fn write_versions(
+    transaction: &mut TenantTransaction,
+    writes: &[VersionWrite],
+    revision: Revision,
+) -> Result<(), StoreError> {
+    let closing: Vec<EmbeddingKey> = writes.iter().filter(|write| write.closes).map(|write| write.key.clone()).collect();
+    transaction.close_versions(&closing, revision).await?;
+    let versions: Vec<NewVersion> = writes
+        .iter()
+        .map(|write| NewVersion {
+            key: write.key.clone(),
+            id: Uuid::now_v7(),
+            version: write.version,
+            activated_from: write.activated_from,
+            content_hash: write.content_hash,
+            attributes_hash: write.attributes_hash,
+            idempotency_key: write.idempotency_key.clone(),
+            chunk_count: write.chunks.len() as i32,
+            deleted: write.deleted,
+        })
+        .collect();
+    transaction.insert_versions(&versions, revision).await?;
+    let chunks: Vec<NewChunk<'_>> = writes
+        .iter()
+        .flat_map(|write| {
+            write.chunks.iter().map(|chunk| NewChunk {
+                key: &write.key,
+                version: write.version,
+                attributes: &write.attributes,
+                chunk: chunk.clone(),
+            })
+        })
+        .collect();
+    transaction.insert_chunks(&chunks, revision).await?;
+    let changes: Vec<Change> = writes
+        .iter()
+        .map(|write| Change {
+            revision,
+            key: write.key.clone(),
+            version: write.version,
+            kind: if write.deleted { ChangeKind::Removed } else { ChangeKind::Put },
+        })
+        .collect();
+    transaction.log_changes(&changes).await
+}

@@ -1,0 +1,96 @@
+//! The scheduler and its duties.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::store::{Database, StoreError};
+
+const LEASE: &str = "maintenance";
+
+/// How often duties run, and how much they do at once.
+#[derive(Debug, Clone, Copy)]
+pub struct MaintenanceSettings {
+    /// Between two rounds.
+    pub interval: Duration,
+    /// Rows brought into a model's HNSW index at once.
+    pub settle_rows: i64,
+    /// The longest a round may go on settling, so that other duties get their turn.
+    pub settle_for: Duration,
+    /// How long change rows are kept, in hours.
+    pub keep_changes_hours: i32,
+}
+
+impl Default for MaintenanceSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5),
+            settle_rows: 200,
+            settle_for: Duration::from_secs(20),
+            keep_changes_hours: 24,
+        }
+    }
+}
+
+/// Runs the duties.
+pub struct Scheduler {
+    owner: Database,
+    settings: MaintenanceSettings,
+    holder: Uuid,
+    stop: CancellationToken,
+}
+
+impl Scheduler {
+    /// A scheduler with the owner's rights; `holder` tells this replica apart.
+    pub fn new(owner: Database, settings: MaintenanceSettings, holder: Uuid, stop: CancellationToken) -> Self {
+        Self { owner, settings, holder, stop }
+    }
+
+    /// Runs until told to stop, then gives its lease back.
+    pub async fn run(self) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = tokio::time::sleep(self.settings.interval) => {}
+            }
+            let round = tokio::select! {
+                () = self.stop.cancelled() => break,
+                round = self.round() => round,
+            };
+            if let Err(error) = round {
+                metrics::counter!("kindred_maintenance_failures_total").increment(1);
+                tracing::warn!(%error, "a round of maintenance failed; it is tried again");
+            }
+        }
+        let release = tokio::time::timeout(Duration::from_secs(2), self.owner.release_lease(LEASE, self.holder));
+        if !matches!(release.await, Ok(Ok(()))) {
+            tracing::debug!("the maintenance lease was not given back; it will end by itself");
+        }
+    }
+
+    /// One round of every duty, where this replica has the lease.
+    async fn round(&self) -> Result<(), StoreError> {
+        // Longer than a round's statements may take, so that two replicas never settle the same rows.
+        let lasts = self.settings.interval + self.settings.settle_for + Duration::from_secs(60);
+        if !self.owner.take_lease(LEASE, self.holder, lasts).await? {
+            return Ok(());
+        }
+        let started = Instant::now();
+        for model in self.owner.models().await? {
+            if self.owner.ensure_model_index(&model).await? {
+                tracing::info!(model = %model.id, "the model's HNSW index was built");
+            }
+            while started.elapsed() < self.settings.settle_for {
+                let settled = self.owner.settle(&model.id, self.settings.settle_rows).await?;
+                metrics::counter!("kindred_settled_rows_total").increment(settled);
+                if settled < self.settings.settle_rows as u64 {
+                    break;
+                }
+            }
+        }
+        metrics::gauge!("kindred_unsettled_rows").set(self.owner.count_unsettled().await? as f64);
+        self.owner.prune_changes(self.settings.keep_changes_hours).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! The task that keeps the index equal to the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::loading::{Followed, MirrorError, follow, load};
+use crate::domain::{OrganizationId, Revision};
+use crate::index::{Built, IndexReader, IndexWriter, PartitionKey, Request};
+use crate::store::{Bell, BellListener, Database};
+
+/// How the feed is followed.
+#[derive(Debug, Clone, Copy)]
+pub struct MirrorSettings {
+    /// Between polls of the revisions, give or take a quarter.
+    pub interval: Duration,
+    /// How many partitions may be loaded or rebuilt at once.
+    pub builds: usize,
+    /// How long a partition that failed to load is left alone.
+    pub pause_after_failure: Duration,
+}
+
+impl Default for MirrorSettings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), builds: 2, pause_after_failure: Duration::from_secs(5) }
+    }
+}
+
+/// The mirror: owns the index's writer.
+pub struct Mirror {
+    database: Database,
+    writer: IndexWriter,
+    reader: IndexReader,
+    settings: MirrorSettings,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    builds: JoinSet<(PartitionKey, Work, Result<Built, MirrorError>)>,
+    /// Partitions that wait for a build or are being built.
+    wanted: BTreeSet<PartitionKey>,
+    building: BTreeSet<PartitionKey>,
+    /// Partitions that failed to load, and until when they are left alone.
+    paused: BTreeMap<PartitionKey, Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Load,
+    Rebuild,
+}
+
+impl Mirror {
+    /// A mirror that has loaded nothing yet.
+    pub fn new(
+        database: Database,
+        index: (IndexWriter, IndexReader),
+        settings: MirrorSettings,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let (writer, reader) = index;
+        Self {
+            database,
+            writer,
+            reader,
+            settings,
+            tasks,
+            stop,
+            builds: JoinSet::new(),
+            wanted: BTreeSet::new(),
+            building: BTreeSet::new(),
+            paused: BTreeMap::new(),
+        }
+    }
+
+    /// Follows until told to stop.
+    pub async fn run(mut self) {
+        let (heard, mut rings) = mpsc::channel(1_024);
+        self.tasks.spawn(listen(self.database.clone(), heard, self.stop.clone()));
+        let bell = BellTower::start(Bell::new(self.database.clone()), &self.tasks, self.stop.clone());
+        let mut last_poll = Instant::now();
+        loop {
+            let quarter = self.settings.interval / 4;
+            let jitter = quarter.mul_f64(rand::rng().random_range(0.0..2.0));
+            let next_poll = last_poll + self.settings.interval - quarter + jitter;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                request = self.writer.next_request() => match request {
+                    Request::Ring(organization) => {
+                        bell.ring(organization);
+                        self.catch_up(Some(organization)).await;
+                    }
+                    Request::Load(key) => self.want(key),
+                },
+                ring = rings.recv() => match ring {
+                    Some(Some(organization)) => self.catch_up(Some(organization)).await,
+                    _ => self.catch_up(None).await,
+                },
+                Some(done) = self.builds.join_next(), if !self.builds.is_empty() => match done {
+                    Ok((key, work, built)) => self.built(key, work, built).await,
+                    Err(error) => tracing::error!(%error, "a build of the mirror ended without a result"),
+                },
+                () = tokio::time::sleep_until(next_poll.into()) => {
+                    last_poll = Instant::now();
+                    self.catch_up(None).await;
+                }
+            }
+            self.start_builds();
+            self.measure();
+        }
+        self.builds.shutdown().await;
+    }
+
+    fn want(&mut self, key: PartitionKey) {
+        let loaded = self.writer.loaded().iter().any(|(loaded, _)| *loaded == key);
+        let paused = self.paused.get(&key).is_some_and(|until| *until > Instant::now());
+        if !loaded && !paused && !self.building.contains(&key) {
+            self.wanted.insert(key);
+        }
+    }
+
+    fn start_builds(&mut self) {
+        while self.builds.len() < self.settings.builds
+            && let Some(key) = self.wanted.pop_first()
+        {
+            self.building.insert(key.clone());
+            let loading = load(self.database.clone(), self.reader.clone(), key.clone(), self.tasks.clone());
+            self.builds.spawn(async move {
+                let built = loading.await;
+                (key, Work::Load, built)
+            });
+        }
+        for (key, _) in self.writer.loaded() {
+            if self.builds.len() >= self.settings.builds {
+                break;
+            }
+            if self.building.contains(&key) {
+                continue;
+            }
+            let Some(rebuild) = self.writer.rebuild_due(&key) else { continue };
+            self.building.insert(key.clone());
+            let tasks = self.tasks.clone();
+            self.builds.spawn(async move {
+                let built = tasks.spawn_blocking(move || rebuild.run()).await;
+                let built = built.map_err(MirrorError::from).and_then(|built| built.map_err(MirrorError::from));
+                (key, Work::Rebuild, built)
+            });
+        }
+    }
+
+    async fn built(&mut self, key: PartitionKey, work: Work, built: Result<Built, MirrorError>) {
+        self.building.remove(&key);
+        match (work, built) {
+            (Work::Load, Ok(built)) => {
+                self.paused.remove(&key);
+                self.writer.publish(built, Instant::now());
+                metrics::counter!("kindred_mirror_loads_total").increment(1);
+                for evicted in self.writer.evict_over_budget() {
+                    metrics::counter!("kindred_mirror_evictions_total").increment(1);
+                    tracing::info!(partition = %evicted, "a partition left memory to keep to the budget");
+                }
+                self.catch_up(Some(key.organization)).await;
+            }
+            (Work::Rebuild, Ok(built)) => {
+                self.writer.install(built, Instant::now());
+                metrics::counter!("kindred_mirror_rebuilds_total").increment(1);
+            }
+            (work, Err(error)) => {
+                tracing::warn!(partition = %key, ?work, %error, "a partition could not be built");
+                metrics::counter!("kindred_mirror_failures_total").increment(1);
+                if work == Work::Rebuild {
+                    self.writer.abandon_rebuild(&key);
+                }
+                self.paused.insert(key, Instant::now() + self.settings.pause_after_failure);
+            }
+        }
+        self.paused.retain(|_, until| *until > Instant::now());
+    }
+
+    /// Brings the loaded partitions of one organization, or of all, to the present revision.
+    async fn catch_up(&mut self, only: Option<OrganizationId>) {
+        let loaded: Vec<(PartitionKey, Revision)> = self
+            .writer
+            .loaded()
+            .into_iter()
+            .filter(|(key, _)| only.is_none_or(|only| only == key.organization))
+            .collect();
+        if loaded.is_empty() {
+            return;
+        }
+        let mut organizations: Vec<OrganizationId> = loaded.iter().map(|(key, _)| key.organization).collect();
+        organizations.sort_unstable();
+        organizations.dedup();
+        // Freshness counts from before the question, since the answer may be that old.
+        let asked = Instant::now();
+        let revisions = match self.database.revisions(&organizations).await {
+            Ok(revisions) => revisions,
+            Err(error) => {
+                metrics::counter!("kindred_mirror_failures_total").increment(1);
+                tracing::warn!(%error, "the revisions could not be read; the mirror is not confirmed");
+                return;
+            }
+        };
+        for (key, at) in loaded {
+            match revisions.get(&key.organization) {
+                Some(now) if *now == at => self.writer.confirm(&key, asked),
+                Some(now) if *now > at => self.follow(&key, at).await,
+                // The organization is gone, or the database is an older one than the mirror has seen.
+                _ => self.reload(key),
+            }
+        }
+    }
+
+    async fn follow(&mut self, key: &PartitionKey, mut at: Revision) {
+        loop {
+            let asked = Instant::now();
+            match follow(&self.database, key, at).await {
+                Ok(Followed::Changes { deltas, upto, more }) => {
+                    if let Err(error) = self.writer.apply(key, deltas, upto, asked) {
+                        tracing::error!(partition = %key, %error, "changes do not fit the mirror; it is loaded again");
+                        return self.reload(key.clone());
+                    }
+                    if !more {
+                        return;
+                    }
+                    at = upto;
+                }
+                Ok(Followed::TooOld) => return self.reload(key.clone()),
+                Err(error) => {
+                    metrics::counter!("kindred_mirror_failures_total").increment(1);
+                    tracing::warn!(partition = %key, %error, "the change log could not be read");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn reload(&mut self, key: PartitionKey) {
+        self.writer.remove(&key);
+        metrics::counter!("kindred_mirror_reloads_total").increment(1);
+        self.want(key);
+    }
+
+    fn measure(&self) {
+        let (mut rows, mut bytes) = (0, 0);
+        let mut stalest = Duration::ZERO;
+        let status = self.reader.status();
+        for partition in &status {
+            rows += partition.rows;
+            bytes += partition.bytes;
+            stalest = stalest.max(partition.confirmed_at.elapsed());
+        }
+        metrics::gauge!("kindred_mirror_partitions").set(status.len() as f64);
+        metrics::gauge!("kindred_mirror_rows").set(rows as f64);
+        metrics::gauge!("kindred_mirror_bytes").set(bytes as f64);
+        metrics::gauge!("kindred_mirror_lag_seconds").set(stalest.as_secs_f64());
+    }
+}
+
+/// Rings in the other replicas, so that the feed never waits for a NOTIFY.
+struct BellTower {
+    ropes: mpsc::Sender<OrganizationId>,
+}
+
+impl BellTower {
+    fn start(bell: Bell, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        let (ropes, mut pulled) = mpsc::channel(1_024);
+        tasks.spawn(async move {
+            let mut organizations = Vec::new();
+            loop {
+                let received = tokio::select! {
+                    () = stop.cancelled() => break,
+                    received = pulled.recv_many(&mut organizations, 1_024) => received,
+                };
+                if received == 0 {
+                    break;
+                }
+                organizations.sort_unstable();
+                organizations.dedup();
+                if let Err(error) = bell.ring(&organizations).await {
+                    tracing::debug!(%error, "the bell did not ring; other replicas will see the change when they poll");
+                }
+                organizations.clear();
+            }
+        });
+        Self { ropes }
+    }
+
+    /// A full bell is dropped: other replicas poll anyway.
+    fn ring(&self, organization: OrganizationId) {
+        let _ = self.ropes.try_send(organization);
+    }
+}
+
+/// Hears other replicas' bells; connects again for ever, since only polling is the truth.
+async fn listen(database: Database, heard: mpsc::Sender<Option<OrganizationId>>, stop: CancellationToken) {
+    let listening = async {
+        loop {
+            match BellListener::connect(&database).await {
+                Ok(mut listener) => {
+                    while let Ok(organization) = listener.heard().await {
+                        // A full channel means that the mirror has much to catch up with already.
+                        let _ = heard.try_send(organization);
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the bell cannot be heard; polling goes on"),
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = listening => {}
+    }
+}

@@ -1,0 +1,103 @@
+//! Reading the database for the index: whole partitions, and changes since a revision.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::{Model, Revision};
+use crate::index::{Built, Delta, Entry, IndexError, IndexReader, PartitionKey};
+use crate::store::{Database, StoreError, StoredEntry};
+
+/// Why a partition could not be loaded or followed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MirrorError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("the model {0} is not known")]
+    UnknownModel(String),
+    #[error("building the partition failed: {0}")]
+    Build(#[from] tokio::task::JoinError),
+}
+
+/// What the log says about a partition.
+pub(super) enum Followed {
+    /// Apply these; there may be more.
+    Changes { deltas: Vec<Delta>, upto: Revision, more: bool },
+    /// The log does not reach back that far: load the partition again.
+    TooOld,
+}
+
+/// Reads a partition's current rows at one revision, and builds it off the runtime's threads.
+pub(super) async fn load(
+    database: Database,
+    index: IndexReader,
+    key: PartitionKey,
+    tasks: TaskTracker,
+) -> Result<Built, MirrorError> {
+    let model = model_of(&database, &key).await?;
+    let mut transaction = database.tenant_snapshot("mirror_load", key.organization).await?;
+    let (revision, _) = transaction.revision().await?;
+    let mut entries = Vec::new();
+    let mut rows = std::pin::pin!(transaction.current_entries(&key.model));
+    loop {
+        match rows.try_next().await {
+            Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(entry(row)),
+            Ok(Some(row)) => tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror"),
+            Ok(None) => break,
+            Err(error @ StoreError::BadRow { .. }) => tracing::error!(%error, "a row is left out of the mirror"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let settings = index.settings().clone();
+    let building = tasks.spawn_blocking(move || Built::build(&settings, &key, model.dimensions, entries, revision));
+    Ok(building.await??)
+}
+
+async fn model_of(database: &Database, key: &PartitionKey) -> Result<Arc<Model>, MirrorError> {
+    let models = database.models().await?;
+    let model = models.into_iter().find(|model| model.id == key.model);
+    model.map(Arc::new).ok_or_else(|| MirrorError::UnknownModel(key.model.to_string()))
+}
+
+/// Reads what changed in a partition after `since`.
+pub(super) async fn follow(
+    database: &Database,
+    key: &PartitionKey,
+    since: Revision,
+) -> Result<Followed, MirrorError> {
+    let mut transaction = database.tenant("mirror_follow", key.organization).await?;
+    let (now, oldest_kept) = transaction.revision().await?;
+    if since < oldest_kept {
+        return Ok(Followed::TooOld);
+    }
+    let changes = transaction.changes_since(&key.model, since, now).await?;
+    transaction.commit().await?;
+    let deltas = changes
+        .entries
+        .into_iter()
+        .map(|line| Delta {
+            entity: line.entity,
+            source_field: line.source_field,
+            entries: line.entries.into_iter().map(entry).collect(),
+        })
+        .collect();
+    Ok(Followed::Changes { deltas, upto: changes.upto, more: changes.more })
+}
+
+fn entry(row: StoredEntry) -> Entry {
+    Entry {
+        id: row.id,
+        entity: row.entity,
+        source_field: row.source_field,
+        version: row.version,
+        chunk_index: row.chunk_index,
+        tags: row.tags,
+        platform: row.platform,
+        status: row.status,
+        occurred_at: row.occurred_at,
+        vector: row.vector,
+    }
+}

@@ -1,0 +1,9 @@
+//! Follows the change feed into the index: the one task that owns the index's writer.
+//!
+//! The bell wakes, the cursor tells: a ring (this replica's own, or another's by NOTIFY) or a jittered interval makes it
+//! ask which organizations moved; what moved is read from the change log.
+
+mod feed;
+mod loading;
+
+pub use feed::{Mirror, MirrorSettings};
