@@ -2,6 +2,8 @@
 pub mod access;
 pub mod context;
 pub mod domain;
+pub mod embed;
+pub mod index;
 pub mod ingest;
 pub mod maintenance;
 pub mod migrate;

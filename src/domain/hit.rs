@@ -64,4 +64,3 @@ impl ChunkHit {
             .then_with(|| self.id.cmp(&other.id))
     }
 }
-
