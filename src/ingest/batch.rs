@@ -220,7 +220,7 @@ impl BatchWriter {
     async fn vectors(&self, embedder: &dyn Embedder, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
         let count = texts.len();
         let embedding = embedder.embed(texts, Purpose::Document);
-        let vectors = tokio::time::timeout(self.embed_timeout, embedding).await.unwrap_or(Err(EmbedError::DeadlineExceeded))?;
+        let vectors = tokio::time::timeout(self.embed_timeout, embedding).await.unwrap_or(Err(EmbedError::DeadlineExceeded { allowed: self.embed_timeout }))?;
         metrics::counter!("kindred_embedded_texts_total", "model" => embedder.model().id.to_string()).increment(count as u64);
         Ok(vectors)
     }
