@@ -1,3 +1,4 @@
 //! Kindred.
 pub mod domain;
+pub mod index;
 pub mod tenancy;
