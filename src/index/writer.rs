@@ -283,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn ends_and_views_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<IndexWriter>();
+        crosses::<IndexReader>();
+        crosses::<crate::index::PartitionView>();
+        crosses::<Rebuild>();
+        crosses::<Built>();
+    }
+
+    #[test]
     fn views_stay_as_they_were_taken() {
         let (mut writer, reader) = open(Settings::default());
         let (key, now) = (partition(1), Instant::now());
