@@ -3,6 +3,7 @@ pub mod access;
 pub mod context;
 pub mod domain;
 pub mod embed;
+pub mod grpc;
 pub mod index;
 pub mod ingest;
 pub mod maintenance;

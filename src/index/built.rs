@@ -1,0 +1,75 @@
+//! Generations that are finished but not shown yet. Making one may take long, so it happens off the async runtime.
+
+use std::sync::Arc;
+
+use super::entry::{Entry, PartitionKey};
+use super::error::IndexError;
+use super::segment::Segment;
+use super::settings::Settings;
+use super::snapshot::{Part, Snapshot};
+use crate::domain::Revision;
+
+/// A sealed segment for a partition, not yet published.
+pub struct Built {
+    pub(super) key: PartitionKey,
+    pub(super) dimensions: usize,
+    pub(super) segment: Arc<Segment>,
+    /// The revision whose current rows it holds.
+    pub(super) revision: Revision,
+    /// The rebuild it came from, if it came from one.
+    pub(super) ticket: Option<u64>,
+}
+
+impl Built {
+    /// Builds a partition from its current rows as of `revision`. CPU heavy from [`Settings::exact_below`] rows on: some
+    /// seconds for ten thousand.
+    ///
+    /// # Errors
+    /// Names a row of another width than `dimensions`, or one that is among `entries` twice.
+    pub fn build(
+        settings: &Settings,
+        key: &PartitionKey,
+        dimensions: usize,
+        entries: Vec<Entry>,
+        revision: Revision,
+    ) -> Result<Self, IndexError> {
+        let segment = Arc::new(Segment::sealed(settings, dimensions, entries)?);
+        Ok(Self { key: key.clone(), dimensions, segment, revision, ticket: None })
+    }
+
+    /// Of which partition it is.
+    pub fn key(&self) -> &PartitionKey {
+        &self.key
+    }
+
+    /// The revision whose current rows it holds.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+/// A rebuild to be run: a snapshot, whose living rows become one new sealed segment.
+pub struct Rebuild {
+    pub(super) key: PartitionKey,
+    pub(super) settings: Settings,
+    pub(super) base: Arc<Snapshot>,
+    pub(super) ticket: u64,
+}
+
+impl Rebuild {
+    /// Of which partition it is.
+    pub fn key(&self) -> &PartitionKey {
+        &self.key
+    }
+
+    /// Builds the new segment. CPU heavy, as [`Built::build`] is.
+    ///
+    /// # Errors
+    /// None that a partition that was loaded could cause.
+    pub fn run(self) -> Result<Built, IndexError> {
+        let entries: Vec<Entry> = self.base.parts.iter().flat_map(Part::live_entries).collect();
+        let mut built = Built::build(&self.settings, &self.key, self.base.dimensions, entries, self.base.revision)?;
+        built.ticket = Some(self.ticket);
+        Ok(built)
+    }
+}

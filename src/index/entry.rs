@@ -1,0 +1,118 @@
+//! What goes into a partition.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::{ChunkHit, EmbeddingId, EntityRef, ModelId, OrganizationId, SourceField, Vector};
+
+/// Names a partition. A tenant's rights are the choice of its partition; no filter separates tenants.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    /// The tenant.
+    pub organization: OrganizationId,
+    /// The model that made every vector in it.
+    pub model: ModelId,
+}
+
+impl fmt::Display for PartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.organization, self.model)
+    }
+}
+
+/// One current chunk, as it is handed to the index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its row in the database.
+    pub id: EmbeddingId,
+    /// Its entity.
+    pub entity: EntityRef,
+    /// Which text of the entity.
+    pub source_field: SourceField,
+    /// The version that is current.
+    pub version: i32,
+    /// Its place in the version, from 0.
+    pub chunk_index: i32,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// `instagram`, …; empty where it has none.
+    pub platform: String,
+    /// `draft`, `published`, …; empty where it has none.
+    pub status: String,
+    /// When the thing happened.
+    pub occurred_at: Option<DateTime<Utc>>,
+    /// Its vector, of the model's width; brought to unit length by the index where it is not.
+    pub vector: Vector,
+}
+
+/// What a change does to a partition: everything at (entity, source field) goes, `entries` come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// The entity.
+    pub entity: EntityRef,
+    /// Which of its texts.
+    pub source_field: SourceField,
+    /// The chunks of the version that became current; empty for a delete.
+    pub entries: Vec<Entry>,
+}
+
+/// An [`Entry`] without its vector, which lies in the segment's matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) id: EmbeddingId,
+    pub(super) entity: EntityRef,
+    pub(super) source_field: SourceField,
+    pub(super) version: i32,
+    pub(super) chunk_index: i32,
+    pub(super) tags: Vec<String>,
+    pub(super) platform: String,
+    pub(super) status: String,
+    pub(super) occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    /// The order of rows in a segment: an entity's rows lie together, and among equal scores it is the order of answers
+    /// ([`ChunkHit::better_first`]).
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        order_of_entities(&self.entity, &other.entity).then_with(|| self.id.cmp(&other.id))
+    }
+
+    pub(super) fn hit(&self, score: f32) -> ChunkHit {
+        ChunkHit {
+            id: self.id,
+            entity: self.entity.clone(),
+            source_field: self.source_field.clone(),
+            version: self.version,
+            chunk_index: self.chunk_index,
+            score,
+        }
+    }
+
+    /// Bytes it takes, with what its strings hold.
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.entity.entity_type.as_str().len() + self.source_field.as_str().len();
+        let tags: usize = self.tags.iter().map(|tag| size_of::<String>() + tag.len()).sum();
+        size_of::<Self>() + names + tags + self.platform.len() + self.status.len()
+    }
+
+    /// The entry it came from.
+    pub(super) fn with_vector(&self, vector: Vector) -> Entry {
+        let Self { id, entity, source_field, version, chunk_index, tags, platform, status, occurred_at } = self.clone();
+        Entry { id, entity, source_field, version, chunk_index, tags, platform, status, occurred_at, vector }
+    }
+}
+
+impl Entry {
+    /// Parts the row from its vector.
+    pub(super) fn split(self) -> (Row, Vector) {
+        let Self { id, entity, source_field, version, chunk_index, tags, platform, status, occurred_at, vector } = self;
+        (Row { id, entity, source_field, version, chunk_index, tags, platform, status, occurred_at }, vector)
+    }
+}
+
+/// By id, then by type.
+pub(super) fn order_of_entities(left: &EntityRef, right: &EntityRef) -> Ordering {
+    left.id.cmp(&right.id).then_with(|| left.entity_type.cmp(&right.entity_type))
+}

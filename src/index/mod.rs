@@ -1,0 +1,45 @@
+//! Partitions, graphs and filters in memory. The room knows no SQL and no clock, and never learns who feeds it.
+//!
+//! A partition is what one organization has by one model. It is a sealed segment (with a graph where it is large), a
+//! tail of small blocks that are scanned exactly, and the rows of both that are dead. The only [`IndexWriter`] applies
+//! changes in the order of revisions and swaps in a new immutable snapshot after each; every [`IndexReader`] takes the
+//! snapshot of the moment as a [`PartitionView`] and is never in the writer's way. When tail and dead rows have grown,
+//! a [`Rebuild`] makes a new sealed segment aside, and `install` swaps it in.
+
+mod attributes;
+mod built;
+mod cosine;
+mod entry;
+mod error;
+mod exact;
+mod graph;
+mod hnsw;
+mod partition;
+mod planner;
+mod reader;
+mod requests;
+mod segment;
+mod settings;
+mod shared;
+mod snapshot;
+mod tail;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod graph_contract;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod recall_tests;
+#[cfg(test)]
+mod samples;
+
+pub use built::{Built, Rebuild};
+pub use entry::{Delta, Entry, PartitionKey};
+pub use error::IndexError;
+pub use reader::{IndexReader, PartitionStatus};
+pub use requests::Request;
+pub use settings::Settings;
+pub use view::{Found, PartitionView};
+pub use writer::{IndexWriter, open};

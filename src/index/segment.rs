@@ -1,0 +1,150 @@
+//! Rows that lie together and never change.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::Array2;
+use roaring::RoaringBitmap;
+
+use super::attributes::AttributeIndex;
+use super::cosine::{is_unit, unit};
+use super::entry::{Entry, Row, order_of_entities};
+use super::error::IndexError;
+use super::exact::Exact;
+use super::hnsw::HnswGraph;
+use super::settings::Settings;
+use crate::domain::{EntityRef, Filter, SourceField, Vector};
+
+/// Rows in the order of [`Row::order`], their vectors, the bitmaps of their attributes and, where they are many, a graph.
+pub(super) struct Segment {
+    rows: Vec<Row>,
+    /// Rows × dimensions, every row of unit length, contiguous.
+    matrix: Arc<Array2<f32>>,
+    attributes: AttributeIndex,
+    graph: Option<HnswGraph>,
+    bytes: u64,
+}
+
+impl Segment {
+    /// A segment with a graph if it has as many rows as the settings want for one. CPU heavy then.
+    ///
+    /// # Errors
+    /// Names a row of another width, or one that comes twice.
+    pub(super) fn sealed(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
+        let mut segment = Self::block(dimensions, entries)?;
+        if !segment.rows.is_empty() && segment.rows.len() >= settings.exact_below {
+            let graph = HnswGraph::build(segment.matrix.clone(), settings);
+            segment.bytes += graph.bytes() as u64;
+            segment.graph = Some(graph);
+        }
+        Ok(segment)
+    }
+
+    /// A segment that is only ever scanned.
+    ///
+    /// # Errors
+    /// As [`Segment::sealed`].
+    pub(super) fn block(dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
+        if u32::try_from(entries.len()).is_err() {
+            return Err(IndexError::TooLarge { rows: entries.len() });
+        }
+        let mut parted = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (row, vector) = entry.split();
+            vector.require_dimensions(dimensions).map_err(|source| IndexError::Row { id: row.id, source })?;
+            parted.push((row, unit(vector)));
+        }
+        parted.sort_by(|(left, _), (right, _)| left.order(right));
+        if let Some(pair) = parted.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
+            return Err(IndexError::Repeated { id: pair[0].0.id });
+        }
+        let mut components = Vec::with_capacity(parted.len() * dimensions);
+        let mut rows = Vec::with_capacity(parted.len());
+        for (row, vector) in parted {
+            components.extend_from_slice(vector.as_slice());
+            rows.push(row);
+        }
+        let matrix = Array2::from_shape_vec((rows.len(), dimensions), components)
+            .expect("every vector was checked to be of this width");
+        let attributes = AttributeIndex::new(&rows);
+        let bytes = size_of_val(matrix.as_slice().unwrap_or_default())
+            + rows.iter().map(Row::bytes).sum::<usize>()
+            + attributes.bytes();
+        Ok(Self { rows, matrix: Arc::new(matrix), attributes, graph: None, bytes: bytes as u64 })
+    }
+
+    /// How many rows it has, dead ones too.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// An estimate of the bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn row(&self, row: u32) -> &Row {
+        &self.rows[row as usize]
+    }
+
+    /// A row's vector, of unit length.
+    pub(super) fn vector(&self, row: u32) -> &[f32] {
+        let from = row as usize * self.matrix.ncols();
+        &self.matrix.as_slice().expect("the matrix was made contiguous")[from..from + self.matrix.ncols()]
+    }
+
+    /// A row's entry, as it came but with its vector at unit length.
+    pub(super) fn entry(&self, row: u32) -> Entry {
+        self.row(row).with_vector(self.owned_vector(row))
+    }
+
+    pub(super) fn owned_vector(&self, row: u32) -> Vector {
+        Vector::new(self.vector(row).to_vec()).expect("a unit vector is finite and not zero")
+    }
+
+    pub(super) fn graph(&self) -> Option<&HnswGraph> {
+        self.graph.as_ref()
+    }
+
+    pub(super) fn exact(&self) -> Exact<'_> {
+        Exact::new(self.matrix.view())
+    }
+
+    /// The rows of an entity.
+    pub(super) fn rows_of(&self, entity: &EntityRef) -> Range<u32> {
+        let first = self.rows.partition_point(|row| order_of_entities(&row.entity, entity).is_lt());
+        let len = self.rows[first..].partition_point(|row| row.entity == *entity);
+        first as u32..(first + len) as u32
+    }
+
+    /// The rows of one text of an entity.
+    pub(super) fn rows_at(&self, entity: &EntityRef, source_field: &SourceField) -> impl Iterator<Item = u32> {
+        self.rows_of(entity).filter(move |row| self.row(*row).source_field == *source_field)
+    }
+
+    /// The rows that meet every condition of a filter, dead ones too.
+    pub(super) fn admitted(&self, filter: &Filter) -> RoaringBitmap {
+        let mut admitted = self.attributes.admitted(filter);
+        if let Some(entity) = &filter.not_entity {
+            admitted.remove_range(self.rows_of(entity));
+        }
+        admitted
+    }
+
+    /// Examines itself: shapes, order, unit length, bitmaps, graph.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.matrix.nrows() != self.rows.len() || !self.matrix.is_standard_layout() {
+            return Err(format!("{} rows but a matrix of {:?}", self.rows.len(), self.matrix.shape()));
+        }
+        if let Some(pair) = self.rows.windows(2).find(|pair| pair[0].order(&pair[1]).is_ge()) {
+            return Err(format!("rows {} and {} are out of order", pair[0].id, pair[1].id));
+        }
+        if let Some(row) = (0..self.rows.len() as u32).find(|row| !is_unit(self.vector(*row))) {
+            return Err(format!("the vector of row {} is not of unit length", self.row(row).id));
+        }
+        if self.attributes != AttributeIndex::new(&self.rows) {
+            return Err("the bitmaps do not agree with the rows".to_owned());
+        }
+        self.graph.as_ref().map_or(Ok(()), |graph| graph.check(self.rows.len()))
+    }
+}

@@ -1,0 +1,121 @@
+//! What a partition is at one revision.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use roaring::RoaringBitmap;
+
+use super::entry::Entry;
+use super::segment::Segment;
+use crate::domain::{EntityRef, Filter, Revision, SourceField};
+
+/// A segment and which of its rows are dead. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub(super) segment: Arc<Segment>,
+    pub(super) dead: Arc<RoaringBitmap>,
+}
+
+impl Part {
+    /// All of a segment, alive.
+    pub(super) fn new(segment: Arc<Segment>) -> Self {
+        Self { segment, dead: Arc::default() }
+    }
+
+    /// How many rows live.
+    pub(super) fn live(&self) -> usize {
+        self.segment.len() - self.dead.len() as usize
+    }
+
+    /// The rows that live.
+    pub(super) fn live_rows(&self) -> impl Iterator<Item = u32> {
+        (0..self.segment.len() as u32).filter(|row| !self.dead.contains(*row))
+    }
+
+    /// The entries of the rows that live, copied out.
+    pub(super) fn live_entries(&self) -> impl Iterator<Item = Entry> {
+        self.live_rows().map(|row| self.segment.entry(row))
+    }
+
+    /// Marks dead what is at (entity, source field).
+    pub(super) fn kill(&mut self, entity: &EntityRef, source_field: &SourceField) {
+        for row in self.segment.rows_at(entity, source_field) {
+            if !self.dead.contains(row) {
+                Arc::make_mut(&mut self.dead).insert(row);
+            }
+        }
+    }
+
+    /// The rows that live and meet every condition of a filter.
+    pub(super) fn admitted(&self, filter: &Filter) -> RoaringBitmap {
+        self.segment.admitted(filter) - &*self.dead
+    }
+}
+
+/// One generation at one revision: the sealed part first, then the tail. Never changed once readers can see it.
+#[derive(Clone)]
+pub(super) struct Snapshot {
+    /// Counts the sealed segments that were swapped in, over all partitions.
+    pub(super) generation: u64,
+    /// When this generation came.
+    pub(super) generation_since: Instant,
+    pub(super) revision: Revision,
+    /// When the feed was last known to hold nothing newer.
+    pub(super) confirmed_at: Instant,
+    pub(super) dimensions: usize,
+    /// At least one: the sealed part.
+    pub(super) parts: Vec<Part>,
+}
+
+impl Snapshot {
+    /// How many rows live.
+    pub(super) fn live(&self) -> usize {
+        self.parts.iter().map(Part::live).sum()
+    }
+
+    /// How many rows are dead but still take room.
+    pub(super) fn dead(&self) -> usize {
+        self.parts.iter().map(|part| part.dead.len() as usize).sum()
+    }
+
+    /// How many rows of the tail live.
+    pub(super) fn tail(&self) -> usize {
+        self.parts[1..].iter().map(Part::live).sum()
+    }
+
+    /// An estimate of the bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.segment.bytes() + part.dead.serialized_size() as u64).sum()
+    }
+
+    /// Examines itself: every segment, the dead rows, and that each text of an entity lives in one version only, each
+    /// row once.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut ids = HashSet::new();
+        let mut versions = HashMap::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            part.segment.check().map_err(|reason| format!("part {at}: {reason}"))?;
+            if part.dead.max().is_some_and(|last| last as usize >= part.segment.len()) {
+                return Err(format!("part {at} has dead rows beyond its {} rows", part.segment.len()));
+            }
+            for row in part.live_rows().map(|row| part.segment.row(row)) {
+                if !ids.insert(row.id) {
+                    return Err(format!("row {} lives twice", row.id));
+                }
+                let version = *versions.entry((&row.entity, &row.source_field)).or_insert(row.version);
+                if version != row.version {
+                    return Err(format!(
+                        "{}#{} lives in versions {version} and {}",
+                        row.entity, row.source_field, row.version
+                    ));
+                }
+            }
+        }
+        if ids.len() == self.live() {
+            Ok(())
+        } else {
+            Err(format!("{} rows live, {} are counted", ids.len(), self.live()))
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The fresh tail: blocks that no graph covers yet.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use super::error::IndexError;
+use super::segment::Segment;
+use super::snapshot::Part;
+
+/// Adds a block of entries behind the parts.
+///
+/// Blocks at the end that are no larger than what comes are taken into it, without their dead rows, as a binary counter
+/// carries: a row is copied about log₂(rows of the tail) times in all, and as many blocks remain to be searched. The
+/// first `fixed` parts stay as they are.
+///
+/// # Errors
+/// Names an entry of another width, or one that comes twice.
+pub(super) fn push(
+    parts: &mut Vec<Part>,
+    fixed: usize,
+    dimensions: usize,
+    mut entries: Vec<Entry>,
+) -> Result<(), IndexError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut kept = parts.len();
+    while kept > fixed && parts[kept - 1].live() <= entries.len() {
+        kept -= 1;
+        entries.extend(parts[kept].live_entries());
+    }
+    let block = Segment::block(dimensions, entries)?;
+    parts.truncate(kept);
+    parts.push(Part::new(Arc::new(block)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::samples::entry_at;
+
+    #[test]
+    fn blocks_carry_like_a_binary_counter_and_leave_fixed_parts_alone() {
+        let mut parts = vec![Part::new(Arc::new(Segment::block(4, vec![]).expect("empty")))];
+        for place in 0..100 {
+            push(&mut parts, 1, 4, vec![entry_at(place, 4)]).expect("fits");
+        }
+        let sizes: Vec<usize> = parts.iter().map(Part::live).collect();
+        assert_eq!(sizes, [0, 64, 32, 4]);
+        let fixed = parts.len();
+        push(&mut parts, fixed, 4, (100..200).map(|place| entry_at(place, 4)).collect()).expect("fits");
+        assert_eq!(parts.iter().map(Part::live).collect::<Vec<_>>(), [0, 64, 32, 4, 100]);
+    }
+
+    #[test]
+    fn dead_rows_do_not_survive_a_merge() {
+        let mut parts = vec![Part::new(Arc::new(Segment::block(4, vec![]).expect("empty")))];
+        let entry = entry_at(1, 4);
+        push(&mut parts, 1, 4, vec![entry.clone()]).expect("fits");
+        parts[1].kill(&entry.entity, &entry.source_field);
+        push(&mut parts, 1, 4, vec![entry]).expect("fits");
+        assert_eq!((parts.len(), parts[1].segment.len(), parts[1].live()), (2, 1, 1));
+    }
+}

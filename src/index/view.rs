@@ -1,0 +1,139 @@
+//! A partition as a reader sees it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use roaring::RoaringBitmap;
+
+use super::cosine::unit;
+use super::error::IndexError;
+use super::graph::Scored;
+use super::planner;
+use super::segment::Segment;
+use super::settings::Settings;
+use super::snapshot::Snapshot;
+use crate::domain::{ChunkHit, EntityRef, Filter, Revision, ServedBy, SourceField, Vector};
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// In the order of [`ChunkHit::better_first`].
+    pub hits: Vec<ChunkHit>,
+    /// [`ServedBy::MirrorHnsw`] if a graph had a part in it, else [`ServedBy::MirrorExact`].
+    pub served_by: ServedBy,
+}
+
+/// One generation of a partition at one revision. It stays as it is for as long as it is held.
+#[derive(Clone)]
+pub struct PartitionView {
+    snapshot: Arc<Snapshot>,
+    settings: Settings,
+}
+
+impl PartitionView {
+    pub(super) fn new(snapshot: Arc<Snapshot>, settings: Settings) -> Self {
+        Self { snapshot, settings }
+    }
+
+    /// The same snapshot under other settings of the planner.
+    #[cfg(test)]
+    pub(super) fn with_settings(&self, settings: Settings) -> Self {
+        Self::new(self.snapshot.clone(), settings)
+    }
+
+    /// The revision it shows.
+    pub fn revision(&self) -> Revision {
+        self.snapshot.revision
+    }
+
+    /// When the feed was last known to hold nothing newer.
+    pub fn confirmed_at(&self) -> Instant {
+        self.snapshot.confirmed_at
+    }
+
+    /// Width of its vectors.
+    pub fn dimensions(&self) -> usize {
+        self.snapshot.dimensions
+    }
+
+    /// How many chunks it holds.
+    pub fn len(&self) -> usize {
+        self.snapshot.live()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The `k` chunks most like `query` among those that `filter` admits: always min(k, chunks admitted).
+    ///
+    /// # Errors
+    /// [`IndexError::Query`] where the query is of another width.
+    pub fn search(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
+        let mut found = self.find(query, filter, |segment, query, admitted| {
+            planner::chunks(segment, query, k, admitted, &self.settings)
+        })?;
+        found.hits.truncate(k);
+        Ok(found)
+    }
+
+    /// The best chunk of each of the `k` entities most like `query` among those that have a chunk that `filter` admits:
+    /// always min(k, such entities).
+    ///
+    /// # Errors
+    /// [`IndexError::Query`] where the query is of another width.
+    pub fn search_entities(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
+        let mut found = self.find(query, filter, |segment, query, admitted| {
+            planner::entities(segment, query, k, admitted, &self.settings)
+        })?;
+        // An entity may have chunks in several parts; its best one is among the best k of the part that holds it.
+        let mut seen = HashSet::new();
+        found.hits.retain(|hit| seen.insert(hit.entity.clone()));
+        found.hits.truncate(k);
+        Ok(found)
+    }
+
+    /// The vectors of an entity, at unit length, by source field and chunk.
+    pub fn vectors_of(&self, entity: &EntityRef) -> Vec<(SourceField, i32, Vector)> {
+        let mut vectors = Vec::new();
+        for part in &self.snapshot.parts {
+            for row in part.segment.rows_of(entity).filter(|row| !part.dead.contains(*row)) {
+                let of = part.segment.row(row);
+                vectors.push((of.source_field.clone(), of.chunk_index, part.segment.owned_vector(row)));
+            }
+        }
+        vectors.sort_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
+        vectors
+    }
+
+    /// Examines the structure; slow, for tests and for `doctor`.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub fn check(&self) -> Result<(), String> {
+        self.snapshot.check()
+    }
+
+    /// Searches every part and puts what they found in order.
+    fn find(
+        &self,
+        query: &Vector,
+        filter: &Filter,
+        search_part: impl Fn(&Segment, &[f32], &RoaringBitmap) -> (Vec<Scored>, ServedBy),
+    ) -> Result<Found, IndexError> {
+        query.require_dimensions(self.dimensions()).map_err(IndexError::Query)?;
+        let query = unit(query.clone());
+        let mut found = Found { hits: Vec::new(), served_by: ServedBy::MirrorExact };
+        for part in &self.snapshot.parts {
+            let (rows, served_by) = search_part(&part.segment, query.as_slice(), &part.admitted(filter));
+            if served_by == ServedBy::MirrorHnsw {
+                found.served_by = served_by;
+            }
+            found.hits.extend(rows.into_iter().map(|(row, score)| part.segment.row(row).hit(score)));
+        }
+        found.hits.sort_by(ChunkHit::better_first);
+        Ok(found)
+    }
+}

@@ -1,0 +1,417 @@
+//! The writer's end of the index. There is one writer by construction: [`IndexWriter`] cannot be cloned.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::built::{Built, Rebuild};
+use super::entry::{Delta, Entry, PartitionKey};
+use super::error::IndexError;
+use super::partition::Partition;
+use super::reader::IndexReader;
+use super::requests::Request;
+use super::settings::Settings;
+use super::shared::{Partitions, Shared};
+use super::snapshot::{Part, Snapshot};
+use super::tail;
+use crate::domain::{EntityRef, Revision, SourceField};
+
+/// Opens an empty index.
+pub fn open(settings: Settings) -> (IndexWriter, IndexReader) {
+    let shared = Arc::new(Shared::new(settings));
+    let writer = IndexWriter { shared: shared.clone(), rebuilds: Mutex::default(), generations: 0 };
+    (writer, IndexReader { shared })
+}
+
+/// Changes partitions and shows the changes to readers.
+pub struct IndexWriter {
+    shared: Arc<Shared>,
+    rebuilds: Mutex<Rebuilds>,
+    generations: u64,
+}
+
+/// The rebuilds that are under way.
+#[derive(Default)]
+struct Rebuilds {
+    tickets: u64,
+    running: HashMap<PartitionKey, Running>,
+}
+
+/// A rebuild that is under way: since `base`, parts were only added behind its own and rows only died in them, so what
+/// came since is the difference of two snapshots, and nothing else has to be remembered.
+struct Running {
+    ticket: u64,
+    base: Arc<Snapshot>,
+}
+
+impl IndexWriter {
+    /// Makes a freshly loaded partition visible, or replaces one; a rebuild under way is given up then. One that is older
+    /// than what is shown is dropped: a revision never goes back (`remove` first, where it must).
+    pub fn publish(&mut self, built: Built, now: Instant) {
+        let shown = self.shared.get(&built.key);
+        if shown.as_ref().is_some_and(|partition| partition.snapshot().revision > built.revision) {
+            return;
+        }
+        self.abandon_rebuild(&built.key);
+        let snapshot = Snapshot {
+            generation: self.next_generation(),
+            generation_since: now,
+            revision: built.revision,
+            confirmed_at: now,
+            dimensions: built.dimensions,
+            parts: vec![Part::new(built.segment)],
+        };
+        match shown {
+            Some(partition) => partition.show(snapshot),
+            None => self.change_partitions(|partitions| {
+                partitions.insert(built.key, Arc::new(Partition::new(snapshot, now)));
+            }),
+        }
+    }
+
+    /// Applies the changes up to `revision`, those that came first at the front, and then shows it: all of them or, where
+    /// one is refused, none. Reading them also confirms freshness.
+    ///
+    /// # Errors
+    /// Where the partition is not loaded, shows a later revision, or an entry does not fit.
+    pub fn apply(
+        &mut self,
+        key: &PartitionKey,
+        deltas: Vec<Delta>,
+        revision: Revision,
+        now: Instant,
+    ) -> Result<(), IndexError> {
+        let partition = self.shared.get(key).ok_or_else(|| IndexError::NotLoaded(key.clone()))?;
+        let mut next = Snapshot::clone(&partition.snapshot());
+        if revision < next.revision {
+            return Err(IndexError::OutOfOrder { key: key.clone(), shown: next.revision, given: revision });
+        }
+        let coming = last_of_each(deltas)?;
+        for part in &mut next.parts {
+            coming.keys().for_each(|(entity, source_field)| part.kill(entity, source_field));
+        }
+        let entries: Vec<Entry> = coming.into_values().flatten().collect();
+        let fixed = self.rebuilds_mut().running.get(key).map_or(1, |running| running.base.parts.len());
+        tail::push(&mut next.parts, fixed, next.dimensions, entries)?;
+        next.revision = revision;
+        next.confirmed_at = now.max(next.confirmed_at);
+        partition.show(next);
+        Ok(())
+    }
+
+    /// Notes that the feed was read and had nothing newer. Does nothing where the partition is not loaded.
+    pub fn confirm(&mut self, key: &PartitionKey, now: Instant) {
+        if let Some(partition) = self.shared.get(key) {
+            let mut next = Snapshot::clone(&partition.snapshot());
+            next.confirmed_at = now.max(next.confirmed_at);
+            partition.show(next);
+        }
+    }
+
+    /// A rebuild, where so many rows are in the tail or dead that one is due and none is under way. It is under way from
+    /// now on, until it is installed or abandoned.
+    pub fn rebuild_due(&self, key: &PartitionKey) -> Option<Rebuild> {
+        let base = self.shared.get(key)?.snapshot();
+        let mut rebuilds = self.rebuilds.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = base.tail() + base.dead() >= self.shared.settings.tail_limit.max(1);
+        if !due || rebuilds.running.contains_key(key) {
+            return None;
+        }
+        rebuilds.tickets += 1;
+        let ticket = rebuilds.tickets;
+        rebuilds.running.insert(key.clone(), Running { ticket, base: base.clone() });
+        Some(Rebuild { key: key.clone(), settings: self.shared.settings, base, ticket })
+    }
+
+    /// Swaps a rebuilt generation in, with what came since. The revision stays the one that is shown. A rebuild that was
+    /// given up meanwhile is dropped; something built but not rebuilt is published.
+    pub fn install(&mut self, built: Built, now: Instant) {
+        let Some(ticket) = built.ticket else { return self.publish(built, now) };
+        let Some(partition) = self.shared.get(&built.key) else { return };
+        let running = &mut self.rebuilds_mut().running;
+        if running.get(&built.key).is_none_or(|running| running.ticket != ticket) {
+            return;
+        }
+        let Some(Running { base, .. }) = running.remove(&built.key) else { return };
+        let mut next = Snapshot::clone(&partition.snapshot());
+        let fresh = next.parts.split_off(base.parts.len());
+        next.parts =
+            [with_deaths_since(Part::new(built.segment), &base.parts, &next.parts)].into_iter().chain(fresh).collect();
+        next.generation = self.next_generation();
+        next.generation_since = now;
+        partition.show(next);
+    }
+
+    /// Gives a rebuild up, so that another may become due. What it still builds will be dropped.
+    pub fn abandon_rebuild(&mut self, key: &PartitionKey) {
+        self.rebuilds_mut().running.remove(key);
+    }
+
+    /// Unloads a partition. Views that are held stay as they are; those who wait for a revision are told.
+    pub fn remove(&mut self, key: &PartitionKey) {
+        self.abandon_rebuild(key);
+        if let Some(partition) = self.shared.get(key) {
+            self.change_partitions(|partitions| {
+                partitions.remove(key);
+            });
+            partition.leave();
+        }
+    }
+
+    /// Unloads partitions, the least recently used first, until the rest is within the memory budget; never the one that
+    /// was used last. Answers which ones.
+    pub fn evict_over_budget(&mut self) -> Vec<PartitionKey> {
+        let weighed = |(key, partition): (&PartitionKey, &Arc<Partition>)| {
+            (partition.used_at(), key.clone(), partition.snapshot().bytes())
+        };
+        let mut by_use: Vec<_> = self.shared.partitions.load().iter().map(weighed).collect();
+        by_use.sort_unstable();
+        let mut bytes: u64 = by_use.iter().map(|(_, _, bytes)| bytes).sum();
+        by_use.pop();
+        let mut evicted = Vec::new();
+        for (_, key, freed) in by_use {
+            if bytes <= self.shared.settings.memory_budget_bytes {
+                break;
+            }
+            self.remove(&key);
+            bytes -= freed;
+            evicted.push(key);
+        }
+        evicted
+    }
+
+    /// The partitions that are loaded and the revisions they show, by key.
+    pub fn loaded(&self) -> Vec<(PartitionKey, Revision)> {
+        let partitions = self.shared.partitions.load();
+        partitions.iter().map(|(key, partition)| (key.clone(), partition.snapshot().revision)).collect()
+    }
+
+    /// What readers ask for next; waits until they ask for something. Loads of partitions that are there already are
+    /// passed over. Nothing is lost where the caller stops waiting.
+    pub async fn next_request(&mut self) -> Request {
+        loop {
+            match self.shared.requests.next().await {
+                Request::Load(key) if self.shared.is_loaded(&key) => {}
+                request => return request,
+            }
+        }
+    }
+
+    fn rebuilds_mut(&mut self) -> &mut Rebuilds {
+        self.rebuilds.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_generation(&mut self) -> u64 {
+        self.generations += 1;
+        self.generations
+    }
+
+    fn change_partitions(&mut self, change: impl FnOnce(&mut Partitions)) {
+        let mut partitions = Partitions::clone(&self.shared.partitions.load());
+        change(&mut partitions);
+        self.shared.partitions.store(Arc::new(partitions));
+    }
+}
+
+/// For each text of an entity the entries of the last change to it, checked to belong there.
+fn last_of_each(deltas: Vec<Delta>) -> Result<BTreeMap<(EntityRef, SourceField), Vec<Entry>>, IndexError> {
+    let mut coming = BTreeMap::new();
+    for Delta { entity, source_field, entries } in deltas {
+        if let Some(entry) = entries.iter().find(|entry| entry.entity != entity || entry.source_field != source_field) {
+            return Err(IndexError::Misplaced { id: entry.id });
+        }
+        coming.insert((entity, source_field), entries);
+    }
+    Ok(coming)
+}
+
+/// Marks dead in a rebuilt part what has died since it began. A row only dies when all that is at its (entity, source
+/// field) does.
+fn with_deaths_since(mut rebuilt: Part, then: &[Part], now: &[Part]) -> Part {
+    for (then, now) in then.iter().zip(now) {
+        debug_assert!(Arc::ptr_eq(&then.segment, &now.segment), "parts under a rebuild stay where they are");
+        for row in &*now.dead - &*then.dead {
+            let row = now.segment.row(row);
+            rebuilt.kill(&row.entity, &row.source_field);
+        }
+    }
+    rebuilt
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{Filter, ServedBy};
+    use crate::index::samples::{entity, entry_at, field, partition, vector};
+
+    const DIMENSIONS: usize = 4;
+
+    fn built(settings: &Settings, organization: u128, rows: u64, revision: i64) -> Built {
+        let entries = (0..rows).map(|place| entry_at(place, DIMENSIONS)).collect();
+        Built::build(settings, &partition(organization), DIMENSIONS, entries, Revision(revision)).expect("good rows")
+    }
+
+    /// The change that puts what belongs to an entity's first source field there.
+    fn put(number: u64) -> Delta {
+        let entries = vec![entry_at(number * 4, DIMENSIONS), entry_at(number * 4 + 1, DIMENSIONS)];
+        Delta { entity: entity(number), source_field: field(0), entries }
+    }
+
+    fn delete(number: u64) -> Delta {
+        Delta { entries: vec![], ..put(number) }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let (mut writer, reader) = open(Settings::default());
+        let (key, now) = (partition(1), Instant::now());
+        assert!(matches!(writer.apply(&key, vec![], Revision(1), now), Err(IndexError::NotLoaded(_))));
+        writer.publish(built(reader.settings(), 1, 8, 5), now);
+        let wide = Delta { entries: vec![entry_at(0, DIMENSIONS + 1)], ..put(0) };
+        assert!(matches!(writer.apply(&key, vec![delete(1), wide], Revision(6), now), Err(IndexError::Row { .. })));
+        let twice = Delta { entries: vec![entry_at(0, DIMENSIONS); 2], ..put(0) };
+        assert!(matches!(writer.apply(&key, vec![twice], Revision(6), now), Err(IndexError::Repeated { .. })));
+        let elsewhere = Delta { entity: entity(9), ..put(0) };
+        assert!(matches!(writer.apply(&key, vec![elsewhere], Revision(6), now), Err(IndexError::Misplaced { .. })));
+        assert!(matches!(writer.apply(&key, vec![], Revision(4), now), Err(IndexError::OutOfOrder { .. })));
+        writer.publish(built(reader.settings(), 1, 0, 4), now);
+        let view = reader.partition(&key, now).expect("loaded");
+        assert_eq!((view.len(), view.revision()), (8, Revision(5)));
+        assert!(matches!(view.search(&vector(1, 5), 3, &Filter::default()), Err(IndexError::Query(_))));
+    }
+
+    #[test]
+    fn ends_and_views_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<IndexWriter>();
+        crosses::<IndexReader>();
+        crosses::<crate::index::PartitionView>();
+        crosses::<Rebuild>();
+        crosses::<Built>();
+    }
+
+    #[test]
+    fn views_stay_as_they_were_taken() {
+        let (mut writer, reader) = open(Settings::default());
+        let (key, now) = (partition(1), Instant::now());
+        writer.publish(built(reader.settings(), 1, 8, 1), now);
+        let before = reader.partition(&key, now).expect("loaded");
+        writer.apply(&key, vec![delete(0), put(7)], Revision(2), now + Duration::from_secs(1)).expect("fits");
+        writer.apply(&key, vec![delete(1)], Revision(3), now + Duration::from_secs(2)).expect("fits");
+        let after = reader.partition(&key, now).expect("loaded");
+        assert_eq!((before.revision(), before.len(), before.confirmed_at()), (Revision(1), 8, now));
+        assert_eq!(
+            (after.revision(), after.len(), after.confirmed_at()),
+            (Revision(3), 6, now + Duration::from_secs(2))
+        );
+        assert_eq!((before.vectors_of(&entity(0)).len(), after.vectors_of(&entity(0)).len()), (4, 2));
+        writer.remove(&key);
+        assert!(reader.partition(&key, now).is_none());
+        assert_eq!(after.search(&vector(1, DIMENSIONS), 9, &Filter::default()).expect("fits").hits.len(), 6);
+    }
+
+    #[test]
+    fn a_rebuild_is_due_at_the_limit_and_keeps_what_came_meanwhile() {
+        let (mut writer, reader) = open(Settings { tail_limit: 4, exact_below: 6, ..Settings::default() });
+        let (key, now) = (partition(1), Instant::now());
+        writer.publish(built(reader.settings(), 1, 4, 1), now);
+        writer.apply(&key, vec![put(1)], Revision(2), now).expect("fits");
+        assert!(writer.rebuild_due(&key).is_none());
+        writer.apply(&key, vec![put(2)], Revision(3), now).expect("fits");
+        let rebuild = writer.rebuild_due(&key).expect("four rows in the tail");
+        assert!(writer.rebuild_due(&key).is_none(), "one is under way");
+        // Meanwhile: one goes that the rebuild holds, one comes, and one comes and goes.
+        writer.apply(&key, vec![delete(1), put(3)], Revision(4), now).expect("fits");
+        writer.apply(&key, vec![put(4)], Revision(5), now).expect("fits");
+        writer.apply(&key, vec![delete(4)], Revision(6), now).expect("fits");
+        writer.install(rebuild.run().expect("good rows"), now);
+        let status = reader.status().remove(0);
+        assert_eq!((status.revision, status.generation, status.graph), (Revision(6), 2, true));
+        assert_eq!((status.rows, status.tail), (8, 2));
+        let view = reader.partition(&key, now).expect("loaded");
+        assert_eq!(view.check(), Ok(()));
+        let live = [0, 1, 2, 3, 4].map(|number| view.vectors_of(&entity(number)).len());
+        assert_eq!(live, [4, 0, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_rebuild_that_was_given_up_is_dropped() {
+        let (mut writer, reader) = open(Settings { tail_limit: 1, ..Settings::default() });
+        let (key, now) = (partition(1), Instant::now());
+        writer.publish(built(reader.settings(), 1, 4, 1), now);
+        writer.apply(&key, vec![put(1)], Revision(2), now).expect("fits");
+        let late = writer.rebuild_due(&key).expect("due").run().expect("good rows");
+        writer.abandon_rebuild(&key);
+        writer.apply(&key, vec![delete(1)], Revision(3), now).expect("fits");
+        let second = writer.rebuild_due(&key).expect("due again").run().expect("good rows");
+        writer.install(late, now);
+        assert_eq!(reader.status()[0].generation, 1);
+        writer.install(second, now);
+        assert_eq!((reader.status()[0].generation, reader.status()[0].rows), (2, 4));
+    }
+
+    #[test]
+    fn the_least_recently_used_leave_first_and_the_last_used_never() {
+        let one = built(&Settings::default(), 1, 40, 1).segment.bytes();
+        let (mut writer, reader) = open(Settings { memory_budget_bytes: one * 5 / 2, ..Settings::default() });
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        for organization in [1, 2, 3, 4] {
+            writer.publish(built(reader.settings(), organization, 40, 1), at(organization as u64));
+        }
+        reader.partition(&partition(1), at(10));
+        assert_eq!(writer.evict_over_budget(), [partition(2), partition(3)]);
+        assert_eq!(writer.evict_over_budget(), []);
+
+        let (mut writer, reader) = open(Settings { memory_budget_bytes: 0, ..Settings::default() });
+        writer.publish(built(reader.settings(), 1, 40, 1), now);
+        assert_eq!(writer.evict_over_budget(), []);
+        writer.publish(built(reader.settings(), 2, 40, 1), at(1));
+        assert_eq!(writer.evict_over_budget(), [partition(1)]);
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_revision_or_the_partition() {
+        let (mut writer, reader) = open(Settings::default());
+        let (key, now) = (partition(1), Instant::now());
+        assert!(!reader.published(&key, Revision(1)).await, "not loaded");
+        writer.publish(built(reader.settings(), 1, 4, 1), now);
+        assert!(reader.published(&key, Revision(1)).await);
+        let (reached, ()) = tokio::join!(reader.published(&key, Revision(3)), async {
+            writer.apply(&key, vec![delete(0)], Revision(2), now).expect("fits");
+            tokio::task::yield_now().await;
+            writer.apply(&key, vec![put(1)], Revision(3), now).expect("fits");
+        });
+        assert!(reached);
+        assert_eq!(reader.partition(&key, now).expect("loaded").revision(), Revision(3));
+        let (reached, ()) = tokio::join!(reader.published(&key, Revision(4)), async { writer.remove(&key) });
+        assert!(!reached);
+    }
+
+    #[tokio::test]
+    async fn loads_are_asked_for_once_and_only_where_missing() {
+        let (mut writer, reader) = open(Settings::default());
+        let (first, second) = (partition(1), partition(2));
+        reader.demand(&first);
+        reader.ring(first.organization);
+        reader.demand(&first);
+        reader.demand(&second);
+        writer.publish(built(reader.settings(), 1, 4, 1), Instant::now());
+        reader.demand(&first);
+        assert_eq!(writer.next_request().await, Request::Ring(first.organization));
+        assert_eq!(writer.next_request().await, Request::Load(second));
+    }
+
+    #[test]
+    fn an_empty_partition_is_searched_like_any_other() {
+        let (mut writer, reader) = open(Settings { exact_below: 0, ..Settings::default() });
+        let (key, now) = (partition(1), Instant::now());
+        writer.publish(built(reader.settings(), 1, 0, 0), now);
+        let view = reader.partition(&key, now).expect("loaded");
+        assert!(view.is_empty() && view.check().is_ok());
+        let found = view.search_entities(&vector(1, DIMENSIONS), 3, &Filter::default()).expect("fits");
+        assert_eq!((found.hits, found.served_by), (vec![], ServedBy::MirrorExact));
+    }
+}
