@@ -1,3 +1,4 @@
 //! Kindred.
 pub mod domain;
+pub mod runtime;
 pub mod tenancy;

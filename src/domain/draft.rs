@@ -69,7 +69,8 @@ impl Attributes {
         if tags.len() > MAX_TAGS {
             return Err(Invalid::new("tags", format!("has {} tags; at most {MAX_TAGS} are allowed", tags.len())));
         }
-        for (field, value) in tags.iter().map(|tag| ("tags", tag)).chain([("platform", &platform), ("status", &status)]) {
+        for (field, value) in tags.iter().map(|tag| ("tags", tag)).chain([("platform", &platform), ("status", &status)])
+        {
             label(field, value)?;
         }
         if tags.iter().any(String::is_empty) {
@@ -78,15 +79,24 @@ impl Attributes {
         if let Some(code) = &language
             && !(code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_lowercase()))
         {
-            return Err(Invalid::new("language", format!("{code:?} is no ISO 639-1 code; give two letters such as de")));
+            return Err(Invalid::new(
+                "language",
+                format!("{code:?} is no ISO 639-1 code; give two letters such as de"),
+            ));
         }
         let metadata = Value::Object(metadata);
         let bytes = metadata.to_string().len();
         if bytes > MAX_METADATA_BYTES {
-            return Err(Invalid::new("metadata", format!("has {bytes} bytes as JSON; at most {MAX_METADATA_BYTES} are allowed")));
+            return Err(Invalid::new(
+                "metadata",
+                format!("has {bytes} bytes as JSON; at most {MAX_METADATA_BYTES} are allowed"),
+            ));
         }
         if has_nul(&metadata) {
-            return Err(Invalid::new("metadata", "holds the character U+0000, which JSON in Postgres cannot keep; remove it"));
+            return Err(Invalid::new(
+                "metadata",
+                "holds the character U+0000, which JSON in Postgres cannot keep; remove it",
+            ));
         }
         let Value::Object(metadata) = metadata else { unreachable!("it was made an object four lines up") };
         Ok(Self { metadata, tags, platform, status, language, occurred_at })
@@ -98,7 +108,8 @@ impl Attributes {
         digest_object(&mut hasher, &self.metadata);
         hasher.update(&(self.tags.len() as u64).to_le_bytes());
         let language = self.language.as_deref().unwrap_or_default();
-        for text in self.tags.iter().map(String::as_str).chain([self.platform.as_str(), self.status.as_str(), language]) {
+        for text in self.tags.iter().map(String::as_str).chain([self.platform.as_str(), self.status.as_str(), language])
+        {
             digest_text(&mut hasher, text);
         }
         let micros = self.occurred_at.map_or(i64::MIN, |at| at.timestamp_micros());
@@ -154,13 +165,18 @@ impl Draft {
         if bytes > MAX_TEXT_BYTES {
             return Err(Invalid::new(
                 "chunks",
-                format!("hold {bytes} bytes of text; at most {MAX_TEXT_BYTES} are allowed in one draft; split it over several source fields"),
+                format!(
+                    "hold {bytes} bytes of text; at most {MAX_TEXT_BYTES} are allowed in one draft; split it over several source fields"
+                ),
             ));
         }
         if let Some(key) = &self.idempotency_key
             && (key.is_empty() || key.len() > MAX_LABEL_BYTES)
         {
-            return Err(Invalid::new("idempotency_key", format!("has {} bytes; 1 to {MAX_LABEL_BYTES} are allowed", key.len())));
+            return Err(Invalid::new(
+                "idempotency_key",
+                format!("has {} bytes; 1 to {MAX_LABEL_BYTES} are allowed", key.len()),
+            ));
         }
         Ok(self)
     }
@@ -187,7 +203,10 @@ impl Draft {
 
 fn label(field: &str, value: &str) -> Result<(), Invalid> {
     if value.len() > MAX_LABEL_BYTES || value.contains('\0') {
-        return Err(Invalid::new(field, format!("has {} bytes; at most {MAX_LABEL_BYTES}, without U+0000, are allowed", value.len())));
+        return Err(Invalid::new(
+            field,
+            format!("has {} bytes; at most {MAX_LABEL_BYTES}, without U+0000, are allowed", value.len()),
+        ));
     }
     Ok(())
 }
@@ -291,7 +310,14 @@ mod tests {
     #[test]
     fn attributes_are_checked() {
         let make = |tags: Vec<String>, platform: &str, language: Option<&str>| {
-            Attributes::new(Default::default(), tags, platform.to_owned(), String::new(), language.map(str::to_owned), None)
+            Attributes::new(
+                Default::default(),
+                tags,
+                platform.to_owned(),
+                String::new(),
+                language.map(str::to_owned),
+                None,
+            )
         };
         assert_eq!(make(vec!["b".into(), "a".into(), "b".into()], "", None).expect("fine").tags, ["a", "b"]);
         assert_eq!(make((0..65).map(|n| n.to_string()).collect(), "", None).expect_err("many").field, "tags");

@@ -53,7 +53,10 @@ impl Filter {
         if let TimeRange { from: Some(from), until: Some(until) } = self.time
             && from >= until
         {
-            return Err(Invalid::new("filter.occurred_until", format!("{until} is not after occurred_from {from}; no time lies between")));
+            return Err(Invalid::new(
+                "filter.occurred_until",
+                format!("{until} is not after occurred_from {from}; no time lies between"),
+            ));
         }
         Ok(self)
     }

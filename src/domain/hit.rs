@@ -50,4 +50,3 @@ impl ChunkHit {
             .then_with(|| self.id.cmp(&other.id))
     }
 }
-

@@ -68,8 +68,12 @@ impl ContextLogId {
 
 /// Parses a UUID that a caller gave in `field`.
 pub(crate) fn parse_uuid(field: &str, text: &str) -> Result<Uuid, Invalid> {
-    Uuid::try_parse(text)
-        .map_err(|_| Invalid::new(field, format!("{:?} is not a UUID; give one like 018f2c1e-7c53-7cc0-8a4e-2f1c1f6f0d11", shorten(text))))
+    Uuid::try_parse(text).map_err(|_| {
+        Invalid::new(
+            field,
+            format!("{:?} is not a UUID; give one like 018f2c1e-7c53-7cc0-8a4e-2f1c1f6f0d11", shorten(text)),
+        )
+    })
 }
 
 /// What a caller gave, short enough to repeat to them.

@@ -15,9 +15,7 @@ mod vector;
 mod version;
 
 pub use change::{Change, ChangeKind};
-pub use draft::{
-    Attributes, ChunkDraft, Draft, LongText, MAX_CHUNKS, MAX_METADATA_BYTES, MAX_TAGS, MAX_TEXT_BYTES,
-};
+pub use draft::{Attributes, ChunkDraft, Draft, LongText, MAX_CHUNKS, MAX_METADATA_BYTES, MAX_TAGS, MAX_TEXT_BYTES};
 pub use entity::{EmbeddingKey, EntityRef, EntityType, SourceField};
 pub use error::{Classify, Invalid, Kind, Violation};
 pub use filter::{Filter, TimeRange};

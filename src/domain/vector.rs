@@ -52,7 +52,10 @@ impl Vector {
         }
         Err(Invalid::new(
             "vector",
-            format!("has {} dimensions but the model makes {dimensions}; embed with the model that is named", self.0.len()),
+            format!(
+                "has {} dimensions but the model makes {dimensions}; embed with the model that is named",
+                self.0.len()
+            ),
         ))
     }
 

@@ -46,10 +46,9 @@ impl FromStr for Role {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| Invalid::new("role", format!("{text:?} is no role; give viewer, member, editor, admin or owner")))
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            Invalid::new("role", format!("{text:?} is no role; give viewer, member, editor, admin or owner"))
+        })
     }
 }
 
