@@ -1,5 +1,7 @@
 //! Kindred.
 pub mod access;
+pub mod admin;
+pub mod cli;
 pub mod context;
 pub mod domain;
 pub mod embed;
@@ -10,6 +12,7 @@ pub mod maintenance;
 pub mod migrate;
 pub mod mirror;
 pub mod ranking;
+pub mod runtime;
 pub mod search;
 pub mod store;
 pub mod telemetry;
