@@ -1,2 +1,5 @@
-//! Kindred.
-fn main() {}
+//! The `kindred` program.
+
+fn main() -> std::process::ExitCode {
+    kindred::cli::run()
+}

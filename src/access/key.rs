@@ -66,6 +66,14 @@ pub async fn revoke(
     database.revoke_api_key(organization, id, at).await
 }
 
+/// Ids, names and roles of an organization's keys. Needs the owner's rights.
+pub async fn list(
+    database: &Database,
+    organization: OrganizationId,
+) -> Result<Vec<(KeyId, String, String)>, StoreError> {
+    database.api_keys(organization).await
+}
+
 /// A key as a caller sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PresentedKey {

@@ -6,4 +6,4 @@ mod key;
 
 pub use error::AccessError;
 pub use gate::Gate;
-pub use key::{NewKey, issue, revoke};
+pub use key::{NewKey, issue, list, revoke};

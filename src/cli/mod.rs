@@ -1,0 +1,12 @@
+//! The commands of the `kindred` program.
+
+mod command;
+mod demo;
+mod key;
+mod migrate;
+mod organization;
+mod output;
+mod search;
+mod serve;
+
+pub use command::run;

@@ -1,0 +1,227 @@
+//! Everything wired together, without a port: what `serve` serves, and what commands use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::embedders::{embedder, register};
+use super::{Config, Databases, StartError};
+use crate::access::Gate;
+use crate::admin::Administrator;
+use crate::context::{Journal, Retriever, Tokenizer};
+use crate::domain::ModelId;
+use crate::embed::{Embedder, Embedders};
+use crate::embedded::PostgresError;
+use crate::grpc::Services;
+use crate::index::{self, IndexReader};
+use crate::ingest::{IngestSettings, Ingestor};
+use crate::maintenance::{MaintenanceSettings, Scheduler};
+use crate::mirror::{Mirror, MirrorSettings};
+use crate::search::{SearchSettings, Searcher};
+use crate::store::{Database, ModelCatalog};
+use crate::versions::VersionKeeper;
+
+/// Bytes of query embeddings that are kept.
+const QUERY_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// How long an organization's models and a credential's verdict are kept.
+const VERDICTS_HOLD: Duration = Duration::from_secs(10);
+/// Beyond the drain: what background tasks may take to end.
+const BACKGROUND_END: Duration = Duration::from_secs(10);
+
+/// What an application is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Long: with mirror and maintenance.
+    Service,
+    /// One command: everything is answered from Postgres.
+    Command,
+}
+
+/// Everything wired together.
+pub struct Application {
+    /// What is served.
+    pub services: Services,
+    /// The model that is active in new organizations.
+    pub default_model: ModelId,
+    databases: Databases,
+    index: IndexReader,
+    /// What must end before the background may: streams and batches.
+    serving: TaskTracker,
+    stop_serving: CancellationToken,
+    background: TaskTracker,
+    stop_background: CancellationToken,
+}
+
+impl Application {
+    /// Builds everything: database, model, index and services. In [`Mode::Service`], mirror and maintenance run.
+    pub async fn start(config: &Config, mode: Mode) -> Result<Self, StartError> {
+        let background = TaskTracker::new();
+        let databases = Databases::open(config, &background).await?;
+        let embedder = match embedder(config).await {
+            Ok(embedder) => embedder,
+            Err(error) => return Err(given_up(databases, error).await),
+        };
+        Self::assemble(config, mode, databases, vec![embedder], background).await
+    }
+
+    /// The same with embedders of the caller's; the first one's model is the default.
+    pub async fn start_with(
+        config: &Config,
+        mode: Mode,
+        embedders: Vec<Arc<dyn Embedder>>,
+    ) -> Result<Self, StartError> {
+        let background = TaskTracker::new();
+        let databases = Databases::open(config, &background).await?;
+        Self::assemble(config, mode, databases, embedders, background).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        mode: Mode,
+        databases: Databases,
+        embedders: Vec<Arc<dyn Embedder>>,
+        background: TaskTracker,
+    ) -> Result<Self, StartError> {
+        for embedder in &embedders {
+            if let Err(error) = register(&databases.app, embedder.model()).await {
+                return Err(given_up(databases, error).await);
+            }
+        }
+        let default_model = embedders.first().map(|first| first.model().id.clone());
+        let default_model = default_model.ok_or_else(|| StartError::Settings(vec!["no embedder is configured".to_owned()]))?;
+        let (serving, stop_serving, stop_background) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let (writer, index) = index::open(config.index.clone());
+        let services = services(config, &databases.app, Embedders::new(embedders, QUERY_CACHE_BYTES), &index, &serving, &stop_serving);
+        if mode == Mode::Service {
+            let settings = MirrorSettings { interval: config.mirror_interval, ..MirrorSettings::default() };
+            let mirror = Mirror::new(
+                databases.app.clone(),
+                (writer, index.clone()),
+                settings,
+                background.clone(),
+                stop_background.clone(),
+            );
+            background.spawn(mirror.run());
+            background.spawn(measure_pool(databases.app.clone(), stop_background.clone()));
+            match &databases.owner {
+                Some(owner) => {
+                    let settings = MaintenanceSettings::default();
+                    let scheduler = Scheduler::new(owner.clone(), settings, Uuid::now_v7(), stop_background.clone());
+                    background.spawn(scheduler.run());
+                }
+                None => tracing::warn!(
+                    "KINDRED_OWNER_DATABASE_URL is not set: this replica does no maintenance, so new rows stay outside \
+                     the model's HNSW index until another one does"
+                ),
+            }
+            // The vocabulary takes some hundred milliseconds to read: not in somebody's first request.
+            serving.spawn_blocking(|| Tokenizer::default().count("prewarmed"));
+        }
+        Ok(Self { services, default_model, databases, index, serving, stop_serving, background, stop_background })
+    }
+
+    /// What needs the owner's rights.
+    pub fn administrator(&self) -> Result<Administrator, StartError> {
+        Ok(Administrator::new(self.owner()?.clone()))
+    }
+
+    /// The database with the owner's rights.
+    pub fn owner(&self) -> Result<&Database, StartError> {
+        self.databases.owner.as_ref().ok_or(StartError::NoOwner)
+    }
+
+    /// The index, for its status.
+    pub fn index(&self) -> &IndexReader {
+        &self.index
+    }
+
+    /// The tracker and the token of everything that serves.
+    pub(super) fn serving(&self) -> (TaskTracker, CancellationToken) {
+        (self.serving.clone(), self.stop_serving.clone())
+    }
+
+    /// Resolves when the private Postgres has died too often; never where there is none.
+    pub(super) fn postgres_failed(&self) -> impl Future<Output = PostgresError> + Send + use<> {
+        let failed = self.databases.embedded.as_ref().map(|server| server.wait_failed());
+        async move {
+            match failed {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends everything in order: what serves (for at most `drain`), the background, the database. Tells whether
+    /// everything had ended in time.
+    pub async fn stop(self, drain: Duration) -> bool {
+        self.stop_serving.cancel();
+        self.serving.close();
+        let drained = tokio::time::timeout(drain, self.serving.wait()).await.is_ok();
+        self.stop_background.cancel();
+        self.databases.app.close().await;
+        if let Some(owner) = &self.databases.owner {
+            owner.close().await;
+        }
+        if let Some(server) = self.databases.embedded
+            && let Err(error) = server.stop().await
+        {
+            tracing::warn!(%error, "the private Postgres did not stop cleanly");
+        }
+        self.background.close();
+        let ended = tokio::time::timeout(BACKGROUND_END, self.background.wait()).await.is_ok();
+        drained && ended
+    }
+}
+
+async fn given_up(databases: Databases, error: StartError) -> StartError {
+    if let Some(server) = databases.embedded {
+        // The reason for giving up is worth more than how the end went.
+        let _ = server.stop().await;
+    }
+    error
+}
+
+fn services(
+    config: &Config,
+    database: &Database,
+    embedders: Embedders,
+    index: &IndexReader,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Services {
+    let catalog = ModelCatalog::new(database.clone(), VERDICTS_HOLD);
+    let ingest = IngestSettings::default();
+    let search = SearchSettings { max_staleness: config.max_staleness, ..SearchSettings::default() };
+    let searcher = Searcher::new(database.clone(), catalog.clone(), embedders.clone(), index.clone(), search);
+    Services {
+        gate: Gate::new(database.clone(), VERDICTS_HOLD),
+        ingestor: Ingestor::new(
+            database.clone(),
+            catalog.clone(),
+            embedders,
+            index.clone(),
+            ingest,
+            tasks.clone(),
+            stop.clone(),
+        ),
+        keeper: VersionKeeper::new(database.clone(), catalog, index.clone(), ingest.mirror_patience),
+        retriever: Retriever::new(database.clone(), searcher.clone(), tasks.clone()),
+        journal: Journal::new(database.clone()),
+        searcher,
+    }
+}
+
+async fn measure_pool(database: Database, stop: CancellationToken) {
+    loop {
+        let (used, open) = database.pool_usage();
+        metrics::gauge!("kindred_pool_connections", "state" => "used").set(used as f64);
+        metrics::gauge!("kindred_pool_connections", "state" => "open").set(f64::from(open));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
