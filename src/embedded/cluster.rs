@@ -1,8 +1,8 @@
 //! A Postgres cluster on disk: locked, checked, and made where there is none.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::Instant;
 
 use super::account::{self, Account};
+use super::directories::make_folders;
 use super::keeper::Keeper;
 use super::layout::Layout;
 use super::server_log::{self, Tail};
@@ -36,8 +37,8 @@ impl Cluster {
         let binaries = std::path::absolute(&settings.binaries)
             .map_err(|error| PostgresError::io("use", &settings.binaries, &error))?;
         make_parent(&layout.parent)?;
-        let lock = lock(&layout).await?;
         let account = Account::for_data(&layout.data)?;
+        let lock = lock(&layout).await?;
         if let Some(account) = account {
             account.require_reach(&layout.parent, "KINDRED_DATA_DIR")?;
             account.require_reach(&binaries, "KINDRED_CACHE_DIR")?;
@@ -70,15 +71,10 @@ fn command(binaries: &Path, account: Option<Account>, program: &str) -> Command 
     command
 }
 
+/// As root Postgres runs under another account and passes through; it reads nothing there but its own folder.
 fn make_parent(parent: &Path) -> Result<(), PostgresError> {
-    if parent.is_dir() {
-        return Ok(());
-    }
-    let failed = |error| PostgresError::io("make the folder", parent, &error);
-    // As root Postgres runs under another account and passes through; it reads nothing there but its own folder.
     let mode = if running_as_root() { 0o711 } else { 0o700 };
-    DirBuilder::new().recursive(true).mode(mode).create(parent).map_err(failed)?;
-    fs::set_permissions(parent, Permissions::from_mode(mode)).map_err(failed)
+    make_folders(parent, mode).map_err(|error| PostgresError::io("make the folder", parent, &error))
 }
 
 async fn lock(layout: &Layout) -> Result<File, PostgresError> {

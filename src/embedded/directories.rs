@@ -1,7 +1,10 @@
 //! Where parts and data live when nobody says otherwise.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 /// Whether this process has root's rights, so that Postgres must run as somebody else.
 pub fn running_as_root() -> bool {
@@ -36,9 +39,36 @@ fn choose(
     Some(base.join("kindred"))
 }
 
+/// Makes a folder and those above that are missing. Each new one gets exactly `mode`: with root's umask of 077 the
+/// account that Postgres runs under could not pass.
+pub(super) fn make_folders(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_folders(parent, mode)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_new_folder_gets_the_mode() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a/b");
+        make_folders(&path, 0o711).expect("made");
+        make_folders(&path, 0o700).expect("there already");
+        for made in [path.as_path(), path.parent().expect("a parent")] {
+            assert_eq!(fs::metadata(made).expect("there").permissions().mode() & 0o777, 0o711);
+        }
+    }
 
     #[test]
     fn directories_follow_the_account() {

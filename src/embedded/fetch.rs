@@ -1,14 +1,14 @@
 //! Brings a part into the cache directory, once, however many processes ask at the same time.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::directories::make_folders;
 use super::progress::{Progress, say};
-use super::{FetchError, Part, pip, running_as_root, unpack};
+use super::{FetchError, Part, pip, unpack};
 
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
@@ -55,7 +55,8 @@ pub async fn fetch(part: &Part, settings: &FetchSettings) -> Result<PathBuf, Fet
 }
 
 async fn fetch_into(part: &Part, settings: &FetchSettings, home: &Path) -> Result<(), FetchError> {
-    make_cache(&settings.cache)?;
+    let cache = &settings.cache;
+    make_folders(cache, 0o755).map_err(|source| FetchError::io("make the folder", cache, source))?;
     let _lock = lock(part, settings).await?;
     if home.join(part.folder).is_dir() {
         return Ok(());
@@ -82,19 +83,6 @@ async fn fetch_into(part: &Part, settings: &FetchSettings, home: &Path) -> Resul
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| FetchError::Archive { part: part.title, reason: error.to_string() })?
-}
-
-/// As root Postgres runs under another account, which has to reach the cache whatever the umask says.
-fn make_cache(cache: &Path) -> Result<(), FetchError> {
-    if cache.is_dir() {
-        return Ok(());
-    }
-    let failed = |source| FetchError::io("make the folder", cache, source);
-    DirBuilder::new().recursive(true).mode(0o755).create(cache).map_err(failed)?;
-    if running_as_root() {
-        fs::set_permissions(cache, Permissions::from_mode(0o755)).map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// Waits for the part's lock. Polled, because a thread that sleeps in the lock could not be called off.
@@ -164,7 +152,7 @@ mod tests {
         let script = "#!/bin/sh\ncase \"$*\" in *download*) while [ \"$1\" != --dest ]; do shift; done; \
                       echo x > \"$2/wrong.whl\";; esac\n";
         fs::write(&python, script).expect("written");
-        fs::set_permissions(&python, Permissions::from_mode(0o755)).expect("permissions");
+        fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
         python
     }
 

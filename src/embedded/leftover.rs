@@ -44,10 +44,9 @@ pub(super) async fn clear(data: &Path, deadline: Instant) -> Result<(), Postgres
 pub(super) fn living(data: &Path) -> Option<Pid> {
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
-    match test_kill_process(pid) {
-        Err(rustix::io::Errno::SRCH) => return None,
-        // It exists; that we may not signal it changes nothing.
-        Ok(()) | Err(_) => {}
+    // Any other answer means that it exists, also that we may not signal it.
+    if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+        return None;
     }
     serves(pid, data).then_some(pid)
 }
@@ -90,7 +89,7 @@ mod tests {
     fn only_a_postmaster_on_this_data_counts() {
         let data = Path::new("/data/postgres");
         for (line, expected) in [
-            (&b"/x/bin/postgres\0-D\0/data/postgres\0-p\05000\0"[..], true),
+            (&b"/x/bin/postgres\0-D\0/data/postgres\0-p\0x\0"[..], true),
             (b"/x/bin/postgres\0-D\0/data/other\0", false),
             (b"kindred\0serve\0--data-dir\0/data\0", false),
             (b"", false),

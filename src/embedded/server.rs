@@ -19,6 +19,8 @@ use super::{PostgresError, PostgresSettings, leftover};
 
 /// How long an immediate shutdown, and after it a kill, may take.
 const FORCED_LIMIT: Duration = Duration::from_secs(10);
+/// How long a server that ends may take to do so, and its output to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const GONE_POLL: Duration = Duration::from_millis(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -73,10 +75,10 @@ impl Server {
         let lasting = |error: PostgresError| Failure { error, passing: false };
         let data = &self.cluster.layout.data;
         let failed = |error| lasting(PostgresError::io("start Postgres on", data, &error));
-        let port = match wanted {
-            Some(port) => port,
-            None => free_port().map_err(failed)?,
-        };
+        let port = choose_port(wanted).map_err(|error| match (error.kind(), wanted) {
+            (std::io::ErrorKind::AddrInUse, Some(port)) => lasting(PostgresError::PortInUse { port }),
+            _ => failed(error),
+        })?;
         let mut command = self.cluster.command("postgres");
         command.arg("-D").arg(data);
         for (name, value) in Machine::look().settings(port).iter().chain(&self.settings.extra) {
@@ -96,6 +98,10 @@ impl Server {
             answer = self.first_answer(port, deadline) => match answer {
                 Ok(()) => Ok(Up { port, exited, tail }),
                 Err(error) => {
+                    // Another server on the same port may have answered, and ours may be about to end because of it.
+                    if let Ok(status) = tokio::time::timeout(LAST_WORDS, &mut exited).await {
+                        return Err(diagnose(status.ok(), &tail.text(), port, wanted.is_none(), data));
+                    }
                     self.force_down().await;
                     Err(lasting(error.unwrap_or_else(|| PostgresError::StartTimeout {
                         seconds: self.settings.start_timeout.as_secs(),
@@ -105,7 +111,7 @@ impl Server {
             },
             status = &mut exited => {
                 // Its last words are in the pipe; an orphaned backend may keep that open, so not for ever.
-                let _ = tokio::time::timeout(Duration::from_secs(1), log).await;
+                let _ = tokio::time::timeout(LAST_WORDS, log).await;
                 Err(diagnose(status.ok(), &tail.text(), port, wanted.is_none(), data))
             }
         }
@@ -167,9 +173,9 @@ impl Server {
     }
 }
 
-/// A port that is free at this moment; that another process is faster is one of the failures that pass.
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+/// The wanted port, or any, that is free at this moment. That another process is faster is found out later.
+fn choose_port(wanted: Option<u16>) -> std::io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", wanted.unwrap_or(0)))?.local_addr()?.port())
 }
 
 /// Reads out of a postmaster's last words why it ended.

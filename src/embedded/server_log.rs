@@ -45,13 +45,11 @@ pub(super) async fn follow(mut from: impl AsyncRead + Unpin, tail: Tail, forward
             Ok(read) => read,
         };
         for line in splitter.push(&buffer[..read]) {
-            if forward {
-                if let Some(dropped) = gate.admit(Instant::now()) {
-                    if dropped > 0 {
-                        tracing::warn!(target: "kindred::postgres", dropped, "Postgres wrote more than is logged");
-                    }
-                    forward_line(&line);
+            if forward && let Some(dropped) = gate.admit(Instant::now()) {
+                if dropped > 0 {
+                    tracing::warn!(target: "kindred::postgres", dropped, "Postgres wrote more than is logged");
                 }
+                forward_line(&line);
             }
             tail.push(line);
         }
