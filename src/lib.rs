@@ -5,6 +5,7 @@ pub mod cli;
 pub mod context;
 pub mod domain;
 pub mod embed;
+pub mod embedded;
 pub mod grpc;
 pub mod index;
 pub mod ingest;

@@ -100,7 +100,8 @@ impl UpsertStream {
             return Some(End::Failed(status_of(&error)));
         }
         for draft in message.drafts {
-            in_flight.push(self.take_in_one(draft).await);
+            let answer = self.take_in_one(draft).await;
+            in_flight.push(answer);
         }
         None
     }

@@ -41,16 +41,19 @@ pub(super) async fn load(
     let mut transaction = database.tenant_snapshot("mirror_load", key.organization).await?;
     let (revision, _) = transaction.revision().await?;
     let mut entries = Vec::new();
-    let mut rows = std::pin::pin!(transaction.current_entries(&key.model));
-    loop {
-        match rows.try_next().await {
-            Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(entry(row)),
-            Ok(Some(row)) => tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror"),
-            Ok(None) => break,
-            Err(error @ StoreError::BadRow { .. }) => tracing::error!(%error, "a row is left out of the mirror"),
-            Err(error) => return Err(error.into()),
+    {
+        let mut rows = std::pin::pin!(transaction.current_entries(&key.model));
+        loop {
+            match rows.try_next().await {
+                Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(entry(row)),
+                Ok(Some(row)) => tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror"),
+                Ok(None) => break,
+                Err(error @ StoreError::BadRow { .. }) => tracing::error!(%error, "a row is left out of the mirror"),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
+    transaction.commit().await?;
     let settings = index.settings().clone();
     let building = tasks.spawn_blocking(move || Built::build(&settings, &key, model.dimensions, entries, revision));
     Ok(building.await??)

@@ -49,8 +49,8 @@ pub(super) async fn embedder(config: &Config) -> Result<Arc<dyn Embedder>, Start
 /// An id made of a provider's name: what its alphabet lacks becomes a hyphen.
 fn id_of(name: &str) -> ModelId {
     let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-".contains(letter);
-    let letters = name.to_lowercase().chars().map(|letter| if allowed(letter) { letter } else { '-' });
-    let id: String = letters.take(40).collect();
+    let name = name.to_lowercase();
+    let id: String = name.chars().map(|letter| if allowed(letter) { letter } else { '-' }).take(40).collect();
     id.parse().unwrap_or_else(|_| "remote-model".parse().expect("a constant of the right alphabet"))
 }
 
