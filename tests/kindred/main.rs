@@ -1,0 +1,20 @@
+//! The whole service, over real gRPC, on a real Postgres.
+//!
+//! One private Postgres serves this process's tests; each test has a database of its own, cloned from a migrated
+//! template, and a service of its own.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod access;
+mod context;
+mod embedder;
+mod harness;
+mod lifecycle;
+mod mirror;
+mod model;
+mod postgres;
+mod queries;
+mod schema;
+mod search;
+mod transport;
+mod upsert;
+mod versions;

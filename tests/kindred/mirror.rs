@@ -1,0 +1,186 @@
+//! The mirror equals the table, here and on other replicas.
+
+use std::collections::HashSet;
+
+use kindred::grpc::proto::{DeleteEmbeddingsRequest, SearchRequest, SearchResponse, ServedBy, Vector, search_request};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sqlx::Row;
+
+use crate::embedder::{DIMENSIONS, MODEL};
+use crate::harness::{Service, Tenant, draft, entity, texts, vector_draft};
+use crate::postgres;
+
+fn near(values: &[f32], limit: i32, min_revision: i64) -> SearchRequest {
+    SearchRequest {
+        query: Some(search_request::Query::Vector(Vector { values: values.to_vec() })),
+        limit: Some(limit),
+        min_revision,
+        ..SearchRequest::default()
+    }
+}
+
+/// Vectors around a few centres, as those of texts are.
+fn mixture(count: usize, seed: u64) -> Vec<Vec<f32>> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let centres: Vec<Vec<f32>> =
+        (0..30).map(|_| (0..DIMENSIONS).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
+    (0..count)
+        .map(|_| {
+            let centre = &centres[random.random_range(0..centres.len())];
+            centre.iter().map(|component| component + random.random_range(-0.5..0.5)).collect()
+        })
+        .collect()
+}
+
+async fn fill(acme: &mut Tenant, vectors: &[Vec<f32>]) -> i64 {
+    let drafts = vectors.iter().zip(1..).map(|(values, number)| vector_draft("post", number, values.clone())).collect();
+    acme.upsert_all(drafts).await.iter().map(|outcome| outcome.revision).max().unwrap()
+}
+
+/// The exact answer, by SQL of this test's own.
+async fn truth(service: &Service, acme: &Tenant, query: &[f32], limit: i64) -> Vec<(String, f64)> {
+    let mut owner = postgres::connect(&service.urls.owner).await;
+    let rows = sqlx::query(
+        "SELECT entity_id::text AS id, 1 - (vector_data <=> $3::real[]::vector) AS score FROM embeddings
+         WHERE organization_id = $1 AND model_version = $2 AND superseded_revision IS NULL
+         ORDER BY score DESC, entity_id LIMIT $4",
+    )
+    .bind(acme.id.0)
+    .bind(MODEL)
+    .bind(query)
+    .bind(limit)
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    rows.iter().map(|row| (row.get("id"), row.get("score"))).collect()
+}
+
+fn found(answer: &SearchResponse) -> Vec<String> {
+    answer.results.iter().map(|hit| hit.entity.as_ref().unwrap().id.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_exact_mode_mirror_and_pgvector_agree() {
+    let service = Service::start().await;
+    let mut acme = service.organization("acme").await;
+    let vectors = mixture(800, 1);
+    let revision = fill(&mut acme, &vectors).await;
+    let queries = mixture(20, 2);
+    let mut from_postgres = Vec::new();
+    let mut cold = service.tenant(acme.id, "acme", kindred::tenancy::Role::Viewer).await;
+    for query in &queries {
+        from_postgres.push(cold.search.search(near(query, 10, revision)).await.unwrap().into_inner());
+    }
+    acme.mirrored().await;
+    for (query, postgres) in queries.iter().zip(from_postgres) {
+        let mirror = acme.search.search(near(query, 10, revision)).await.unwrap().into_inner();
+        assert_eq!(mirror.served_by(), ServedBy::MirrorExact);
+        assert_eq!(mirror.revision, revision);
+        let truth = truth(&service, &acme, query, 10).await;
+        let ids: Vec<String> = truth.iter().map(|(id, _)| id.clone()).collect();
+        assert_eq!(found(&mirror), ids);
+        assert_eq!(found(&postgres), ids);
+        for (hit, (_, score)) in mirror.results.iter().chain(&postgres.results).zip(truth.iter().cycle()) {
+            assert!((f64::from(hit.score) - score).abs() < 1e-5);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_finds_nearly_all() {
+    let service = Service::with(|config| config.index.exact_below = 500).await;
+    let mut acme = service.organization("acme").await;
+    let vectors = mixture(3_000, 3);
+    let revision = fill(&mut acme, &vectors).await;
+    acme.mirrored().await;
+    let (mut right, mut wanted) = (0, 0);
+    for query in mixture(50, 4) {
+        let mirror = acme.search.search(near(&query, 10, revision)).await.unwrap().into_inner();
+        assert_eq!(mirror.served_by(), ServedBy::MirrorHnsw);
+        let truth: HashSet<String> =
+            truth(&service, &acme, &query, 10).await.into_iter().map(|(id, _)| id).collect();
+        right += found(&mirror).iter().filter(|id| truth.contains(*id)).count();
+        wanted += 10;
+    }
+    let recall = right as f64 / wanted as f64;
+    assert!(recall >= 0.95, "recall@10 is {recall}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_write_is_seen_at_its_revision_from_every_replica() {
+    let service = Service::start().await;
+    let other = service.replica().await;
+    let mut acme = service.organization("acme").await;
+    let mut there = other.tenant(acme.id, "acme", kindred::tenancy::Role::Editor).await;
+    acme.mirrored().await;
+    there.mirrored().await;
+    for n in 0..10 {
+        let text = format!("news number {n}");
+        let revision = acme.upsert(draft("post", 1, &text)).await.unwrap().revision;
+        let here = acme.find("news", revision).await;
+        assert_eq!((texts(&here), here.served_by()), (vec![text.as_str()], ServedBy::MirrorExact));
+        let answer = there.find("news", revision).await;
+        assert_eq!(texts(&answer), [text.as_str()]);
+        assert!(answer.revision >= revision);
+    }
+    let request = DeleteEmbeddingsRequest { entity: Some(entity("post", 1)), ..DeleteEmbeddingsRequest::default() };
+    let revision = there.embeddings.delete_embeddings(request).await.unwrap().into_inner().revision;
+    assert!(acme.find("news", revision).await.results.is_empty());
+    assert!(there.find("news", revision).await.results.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_histories_leave_mirror_and_table_equal() {
+    let service = Service::with(|config| {
+        config.index.exact_below = 50;
+        config.index.tail_limit = 20;
+    })
+    .await;
+    let mut acme = service.organization("acme").await;
+    acme.mirrored().await;
+    let mut random = StdRng::seed_from_u64(7);
+    let vectors = mixture(400, 8);
+    for round in 0..12 {
+        let drafts = (0..30)
+            .map(|_| random.random_range(1..80))
+            .collect::<HashSet<u128>>()
+            .into_iter()
+            .map(|number| vector_draft("post", number, vectors[random.random_range(0..vectors.len())].clone()))
+            .collect();
+        let mut revision = acme.upsert_all(drafts).await.iter().map(|outcome| outcome.revision).max().unwrap();
+        for _ in 0..5 {
+            let gone = Some(entity("post", random.random_range(1..80)));
+            let request = DeleteEmbeddingsRequest { entity: gone, ..DeleteEmbeddingsRequest::default() };
+            revision = revision.max(acme.embeddings.delete_embeddings(request).await.unwrap().into_inner().revision);
+        }
+        let query = &vectors[round];
+        let answer = acme.search.search(near(query, 1_000, revision)).await.unwrap().into_inner();
+        assert_ne!(answer.served_by(), ServedBy::Postgres);
+        let truth = truth(&service, &acme, query, 1_000).await;
+        let ids: HashSet<&String> = truth.iter().map(|(id, _)| id).collect();
+        assert_eq!(found(&answer).iter().collect::<HashSet<_>>(), ids, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_behind_the_log_is_loaded_again() {
+    let service = Service::start().await;
+    let mut acme = service.organization("acme").await;
+    acme.upsert(draft("post", 1, "before")).await.unwrap();
+    acme.mirrored().await;
+    // The log is cut while rows come in that no change row tells of: only a load can show them.
+    let mut owner = postgres::connect(&service.urls.owner).await;
+    sqlx::raw_sql(
+        "BEGIN; DELETE FROM embedding_changes;
+         UPDATE organization_revisions SET revision = revision + 5, oldest_kept = revision + 5; COMMIT",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let revision = acme.upsert(draft("post", 2, "after")).await.unwrap().revision;
+    acme.mirrored().await;
+    let answer = acme.find("before after", revision).await;
+    assert_eq!(answer.results.len(), 2);
+    assert_eq!(answer.revision, revision);
+}
