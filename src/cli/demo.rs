@@ -144,7 +144,7 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
 fn explain(key: &str, file: &Path, address: SocketAddr) {
     let call = |rpc: &str, body: &str| {
         format!(
-            "buf curl --http2-prior-knowledge -H \"authorization: Bearer $KINDRED_KEY\" \\\n    -d '{body}' \\\n    http://{address}/kindred.v1.{rpc}"
+            "buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer $KINDRED_KEY\" \\\n    -d '{body}' \\\n    http://{address}/kindred.v1.{rpc}"
         )
     };
     output::line(format_args!(

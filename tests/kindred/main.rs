@@ -13,6 +13,7 @@ mod mirror;
 mod model;
 mod postgres;
 mod queries;
+mod readme;
 mod schema;
 mod search;
 mod transport;

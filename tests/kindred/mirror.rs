@@ -89,7 +89,11 @@ async fn in_exact_mode_mirror_and_pgvector_agree() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graph_finds_nearly_all() {
-    let service = Service::with(|config| config.index.exact_below = 500).await;
+    let service = Service::with(|config| {
+        config.index.exact_below = 500;
+        config.index.exact_filter_below = 0;
+    })
+    .await;
     let mut acme = service.organization("acme").await;
     let vectors = mixture(3_000, 3);
     let revision = fill(&mut acme, &vectors).await;
