@@ -1,14 +1,17 @@
 //! A BERT encoder for the CPU (Devlin et al. 2019, section 3; RoBERTa computes the same), inference only. The one file
-//! that names candle: its tensors and matrix products are used, everything element by element is done row by row here.
+//! that names candle: its tensors and matrix products are used, what is done element by element is done on
+//! rows of our own, because candle's element-wise operations run on threads of a process-wide pool that spin.
 //!
-//! Sequences are laid end to end in one matrix of `(tokens, hidden)` and attend only to themselves, so nothing is
-//! padded, nothing is masked, and what a text becomes does not depend on the texts beside it.
+//! Sequences are laid end to end in one matrix of `(tokens, hidden)` and attend only to themselves: nothing is padded,
+//! nothing is masked, and what a text becomes does not depend on the texts beside it.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail};
+
+use super::rows::{Norm, add, gelu, softmax};
 
 /// How the tokens' outputs become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +68,15 @@ struct Layer {
     norm: Norm,
 }
 
-struct Linear {
-    /// `(out, in)`.
-    weight: Tensor,
-    bias: Vec<f32>,
-}
+/// So many outputs of a [`Linear`] lie side by side: two registers of eight, one cache line.
+const PANEL: usize = 16;
 
-struct Norm {
-    scale: Vec<f32>,
-    shift: Vec<f32>,
-    epsilon: f32,
+struct Linear {
+    /// The transposed matrix in panels of its outputs, `(out / PANEL, in, PANEL)`: the order in which the matrix product
+    /// reads it. In any other, repacking it each time costs a third of everything, or its columns fall into the same few
+    /// cache lines.
+    panels: Tensor,
+    bias: Vec<f32>,
 }
 
 impl Encoder {
@@ -87,6 +89,9 @@ impl Encoder {
         let Architecture { hidden, positions, vocabulary, epsilon, .. } = architecture;
         let types = weights.tensor("embeddings.token_type_embeddings.weight", &[])?;
         let first_type = types.get(0)?.to_vec1::<f32>()?;
+        if first_type.len() != hidden {
+            bail!("token types are {} wide, where config.json asks for {hidden}", first_type.len());
+        }
         let mut places = weights.values("embeddings.position_embeddings.weight", &[positions, hidden])?;
         for row in places.chunks_exact_mut(hidden) {
             add(row, &first_type);
@@ -126,7 +131,11 @@ impl Encoder {
     fn look_up(&self, sequence: &[u32], rows: &mut Vec<f32>) -> Result<()> {
         let Architecture { hidden: width, positions, first_position, vocabulary, .. } = self.architecture;
         if sequence.is_empty() || sequence.len() + first_position > positions {
-            bail!("a sequence of {} tokens, where 1 to {} can be read", sequence.len(), positions - first_position);
+            bail!(
+                "a sequence of {} tokens, where 1 to {} can be read",
+                sequence.len(),
+                positions.saturating_sub(first_position)
+            );
         }
         for (at, id) in sequence.iter().map(|id| *id as usize).enumerate() {
             if id >= vocabulary {
@@ -163,9 +172,9 @@ impl Encoder {
 impl Layer {
     fn forward(&self, states: &Tensor, spans: &[Range<usize>], heads: usize) -> Result<Tensor> {
         let attended = self.attend(states, spans, heads)?;
-        let states = self.attention_norm.after(self.attention_out.forward(&attended, |_| {})?, states)?;
+        let states = close(&self.attention_norm, self.attention_out.forward(&attended, |_| {})?, states)?;
         let wide = self.widen.forward(&states, |row| row.iter_mut().for_each(|value| *value = gelu(*value)))?;
-        self.norm.after(self.narrow.forward(&wide, |_| {})?, &states)
+        close(&self.norm, self.narrow.forward(&wide, |_| {})?, &states)
     }
 
     /// Multi-head self-attention inside each sequence (Vaswani et al. 2017, section 3.2).
@@ -186,81 +195,62 @@ impl Layer {
 }
 
 impl Linear {
-    /// The product with the bias added, and `then` done to each row.
+    /// From a matrix of `(out, in)`.
+    fn new(weight: &Tensor, bias: Vec<f32>) -> Result<Self> {
+        let (to, from) = weight.dims2()?;
+        if to % PANEL != 0 {
+            bail!("a layer of {to} outputs, where a multiple of {PANEL} can be computed");
+        }
+        Ok(Self { panels: weight.reshape((to / PANEL, PANEL, from))?.transpose(1, 2)?.contiguous()?, bias })
+    }
+
+    /// The product with the bias added, `(tokens, out)`, and `then` done to each row.
     fn forward(&self, states: &Tensor, then: impl Fn(&mut [f32])) -> Result<Tensor> {
-        let product = states.matmul(&self.weight.t()?)?;
-        product.inplace_op1(&Rows(|row: &mut [f32]| {
+        let (tokens, from) = states.dims2()?;
+        let panels = self.panels.dim(0)?;
+        let product = states.broadcast_as((panels, tokens, from))?.matmul(&self.panels)?;
+        product.apply_op1_no_bwd(&Assemble(|row: &mut [f32]| {
             add(row, &self.bias);
             then(row);
-        }))?;
-        Ok(product)
+        }))
     }
 }
 
-impl Norm {
-    /// Adds the residual to what a block made of it, and normalises.
-    fn after(&self, made: Tensor, residual: &Tensor) -> Result<Tensor> {
-        made.inplace_op2(
-            residual,
-            &RowPairs(|row: &mut [f32], residual: &[f32]| {
-                add(row, residual);
-                self.apply(row);
-            }),
-        )?;
-        Ok(made)
+/// Ends a block: adds what went into it to what it made, and normalises.
+fn close(norm: &Norm, made: Tensor, residual: &Tensor) -> Result<Tensor> {
+    let add_and_normalise = |row: &mut [f32], residual: &[f32]| {
+        add(row, residual);
+        norm.apply(row);
+    };
+    made.inplace_op2(residual, &RowPairs(add_and_normalise))?;
+    Ok(made)
+}
+
+/// Makes rows of panels: `(panels, tokens, PANEL)` becomes `(tokens, panels * PANEL)`, and something is done to each row.
+struct Assemble<F>(F);
+
+impl<F: Fn(&mut [f32])> CustomOp1 for Assemble<F> {
+    fn name(&self) -> &'static str {
+        "assemble"
     }
 
-    fn apply(&self, row: &mut [f32]) {
-        let count = row.len() as f32;
-        let mean = row.iter().sum::<f32>() / count;
-        row.iter_mut().for_each(|value| *value -= mean);
-        let variance = row.iter().map(|value| value * value).sum::<f32>() / count;
-        let factor = (variance + self.epsilon).sqrt().recip();
-        for ((value, scale), shift) in row.iter_mut().zip(&self.scale).zip(&self.shift) {
-            *value = *value * factor * scale + shift;
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+            bail!("panels of a strided tensor or of another type than f32");
+        };
+        let (panels, tokens, _) = layout.shape().dims3()?;
+        let width = panels * PANEL;
+        let mut rows = Vec::with_capacity(tokens * width);
+        for token in 0..tokens {
+            let of_panels = values[start..end].chunks_exact(tokens * PANEL);
+            of_panels.for_each(|panel| rows.extend_from_slice(&panel[token * PANEL..(token + 1) * PANEL]));
+            (self.0)(&mut rows[token * width..]);
         }
+        Ok((CpuStorage::F32(rows), Shape::from((tokens, width))))
     }
-}
-
-fn add(to: &mut [f32], from: &[f32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-}
-
-fn softmax(row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|value| *value = (*value - largest).exp());
-    let sum = row.iter().sum::<f32>();
-    row.iter_mut().for_each(|value| *value /= sum);
-}
-
-/// x·Φ(x), the exact form with erf (Hendrycks and Gimpel 2016, section 2).
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
-}
-
-/// The error function to the precision of `f32`, without a branch, so that the compiler can do many at once: the
-/// rational approximation of Eigen and XLA, an odd polynomial of degree 13 over an even one of degree 8, within ±4.
-fn erf(x: f32) -> f32 {
-    const ABOVE: [f32; 7] = [
-        -2.726_142e-10,
-        2.770_681_4e-8,
-        -2.101_024e-6,
-        -5.692_506_5e-5,
-        -7.349_906_3e-4,
-        -2.954_600_1e-3,
-        -1.609_603_3e-2,
-    ];
-    const BELOW: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329_4e-3, -1.426_473_9e-2];
-    let x = x.clamp(-4.0, 4.0);
-    let square = x * x;
-    let above = ABOVE.iter().fold(0.0, |sum, factor| sum * square + factor);
-    let below = BELOW.iter().fold(0.0, |sum, factor| sum * square + factor);
-    x * above / below
 }
 
 /// Does something to every row (last dimension) of a contiguous tensor, in place.
-///
-/// candle's own element-wise operations run on threads of a process-wide pool that spin while they wait.
 struct Rows<F>(F);
 
 impl<F: Fn(&mut [f32])> InplaceOp1 for Rows<F> {
@@ -342,25 +332,21 @@ impl Weights {
     }
 
     fn linear(&self, name: &str, from: usize, to: usize) -> Result<Linear> {
-        Ok(Linear {
-            weight: self.tensor(&format!("{name}.weight"), &[to, from])?,
-            bias: self.values(&format!("{name}.bias"), &[to])?,
-        })
+        Linear::new(&self.tensor(&format!("{name}.weight"), &[to, from])?, self.values(&format!("{name}.bias"), &[to])?)
     }
 
     fn layer(&self, at: usize, architecture: &Architecture) -> Result<Layer> {
         let Architecture { hidden, intermediate, heads, epsilon, .. } = *architecture;
         let name = |part: &str| format!("encoder.layer.{at}.{part}");
-        let part = |part: &str| self.linear(&name(&format!("attention.self.{part}")), hidden, hidden);
-        let (mut query, key, value) = (part("query")?, part("key")?, part("value")?);
-        let scale = ((hidden / heads) as f32).sqrt().recip();
-        query.weight = (&query.weight * f64::from(scale))?;
-        query.bias.iter_mut().for_each(|value| *value *= scale);
+        let parts = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let tensors = |end: &str, dims: &[usize]| {
+            let mut all =
+                parts.iter().map(|part| self.tensor(&format!("{part}.{end}"), dims)).collect::<Result<Vec<_>>>()?;
+            all[0] = (&all[0] * f64::from((hidden / heads) as f32).sqrt().recip())?;
+            Tensor::cat(&all, 0)
+        };
         Ok(Layer {
-            attention_in: Linear {
-                weight: Tensor::cat(&[query.weight, key.weight, value.weight], 0)?,
-                bias: [query.bias, key.bias, value.bias].concat(),
-            },
+            attention_in: Linear::new(&tensors("weight", &[hidden, hidden])?, tensors("bias", &[hidden])?.to_vec1()?)?,
             attention_out: self.linear(&name("attention.output.dense"), hidden, hidden)?,
             attention_norm: self.norm(&name("attention.output.LayerNorm"), hidden, epsilon)?,
             widen: self.linear(&name("intermediate.dense"), hidden, intermediate)?,
@@ -374,33 +360,96 @@ impl Weights {
 mod tests {
     use super::*;
 
-    /// The error function by its Taylor series, good to 1e-9 within ±4.
-    fn series(x: f64) -> f64 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..120 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
+    const TINY: Architecture = Architecture {
+        hidden: 16,
+        intermediate: 32,
+        layers: 1,
+        heads: 2,
+        vocabulary: 5,
+        positions: 6,
+        first_position: 2,
+        epsilon: 1e-5,
+        pooling: Pooling::Mean,
+    };
+
+    /// Weights of [`TINY`] under `prefix`, all different, in f16.
+    fn tiny(prefix: &str) -> HashMap<String, Tensor> {
+        let layer = "encoder.layer.0";
+        let mut shapes = vec![
+            ("embeddings.word_embeddings.weight".to_owned(), vec![5, 16]),
+            ("embeddings.position_embeddings.weight".to_owned(), vec![6, 16]),
+            ("embeddings.token_type_embeddings.weight".to_owned(), vec![1, 16]),
+        ];
+        for (name, dims) in [
+            (format!("{layer}.attention.self.query"), [16, 16]),
+            (format!("{layer}.attention.self.key"), [16, 16]),
+            (format!("{layer}.attention.self.value"), [16, 16]),
+            (format!("{layer}.attention.output.dense"), [16, 16]),
+            (format!("{layer}.intermediate.dense"), [32, 16]),
+            (format!("{layer}.output.dense"), [16, 32]),
+        ] {
+            shapes.push((format!("{name}.weight"), dims.to_vec()));
+            shapes.push((format!("{name}.bias"), vec![dims[0]]));
         }
-        sum * 2.0 / std::f64::consts::PI.sqrt()
+        for name in ["embeddings", "encoder.layer.0.attention.output", "encoder.layer.0.output"] {
+            shapes.push((format!("{name}.LayerNorm.gamma"), vec![16]));
+            shapes.push((format!("{name}.LayerNorm.beta"), vec![16]));
+        }
+        let tensor = |(at, (name, dims)): (usize, (String, Vec<usize>))| {
+            let values =
+                (0..dims.iter().product::<usize>()).map(|value| (((value + 3) * (at + 7)) as f32 * 0.61).sin());
+            let tensor = Tensor::from_iter(values, &Device::Cpu).and_then(|flat| flat.reshape(dims));
+            (format!("{prefix}{name}"), tensor.and_then(|tensor| tensor.to_dtype(DType::F16)).expect("a tensor"))
+        };
+        shapes.into_iter().enumerate().map(tensor).collect()
+    }
+
+    fn load(tensors: &HashMap<String, Tensor>, pooling: Pooling) -> Result<Encoder> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("model.safetensors");
+        candle_core::safetensors::save(tensors, &file)?;
+        Encoder::load(&file, Architecture { pooling, ..TINY })
     }
 
     #[test]
-    fn erf_is_exact_to_single_precision() {
-        for step in -4000..=4000 {
-            let x = f64::from(step) / 1000.0;
-            assert!((f64::from(erf(x as f32)) - series(x)).abs() < 5e-7, "{x}: {} {}", erf(x as f32), series(x));
+    fn texts_do_not_depend_on_their_neighbours_and_order_matters() {
+        let encoder = load(&tiny("roberta."), Pooling::Mean).expect("complete");
+        let texts = [vec![0, 1, 2, 3], vec![4], vec![3, 2, 1, 0]];
+        let together = encoder.encode(&texts).expect("vectors");
+        for (text, vector) in texts.iter().zip(&together) {
+            let alone = encoder.encode(std::slice::from_ref(text)).expect("a vector");
+            assert!(alone[0].iter().zip(vector).all(|(one, other)| (one - other).abs() < 1e-5));
         }
-        assert!((erf(30.0) - 1.0).abs() < 1e-6 && (erf(-30.0) + 1.0).abs() < 1e-6);
+        assert!(together[0].iter().zip(&together[2]).any(|(one, other)| (one - other).abs() > 1e-2));
     }
 
     #[test]
-    fn rows_are_normalised() {
-        let norm = Norm { scale: vec![2.0; 4], shift: vec![1.0; 4], epsilon: 1e-12 };
-        let mut row = [1.0, 2.0, 3.0, 4.0];
-        norm.apply(&mut row);
-        assert!((row.iter().sum::<f32>() / 4.0 - 1.0).abs() < 1e-6, "{row:?}");
-        let mut row = [1000.0, 1001.0, f32::NEG_INFINITY];
-        softmax(&mut row);
-        assert!((row[1] - 0.731_058_6).abs() < 1e-6 && row[2] == 0.0, "{row:?}");
+    fn pooling_is_one_of_three() {
+        let vector = |pooling, text: &[u32]| {
+            let encoder = load(&tiny(""), pooling).expect("complete");
+            encoder.encode(&[text.to_vec()]).expect("a vector").remove(0)
+        };
+        let [first, mean, max] = [Pooling::First, Pooling::Mean, Pooling::Max].map(|it| vector(it, &[1, 2, 3]));
+        assert!(max.iter().zip(&mean).all(|(max, mean)| max >= mean) && max.iter().zip(&first).all(|(a, b)| a >= b));
+        assert!(first != mean && mean != max);
+        assert_eq!(vector(Pooling::First, &[4]), vector(Pooling::Max, &[4]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let encoder = load(&tiny("bert."), Pooling::Mean).expect("complete");
+        for (text, reason) in [(vec![], "0 tokens"), (vec![0; 5], "1 to 4"), (vec![5], "token 5")] {
+            let error = encoder.encode(&[text]).expect_err(reason).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let missing = "encoder.layer.0.output.dense.bias";
+        let mut tensors = tiny("");
+        let spare = tensors.remove(missing).expect("there");
+        assert!(load(&tensors, Pooling::Mean).err().expect("refused").to_string().contains(missing));
+        tensors.insert(missing.to_owned(), spare.narrow(0, 0, 8).expect("half"));
+        assert!(
+            load(&tensors, Pooling::Mean).err().expect("refused").to_string().contains("config.json asks for [16]")
+        );
+        assert!(load(&HashMap::new(), Pooling::Mean).err().expect("refused").to_string().contains("word_embeddings"));
     }
 }

@@ -12,12 +12,15 @@ mod folder;
 mod local;
 mod queue;
 mod remote;
+mod remote_settings;
 #[cfg(test)]
 mod remote_tests;
+mod rows;
 mod wire;
 
 pub use embedder::{EmbedFuture, Embedder};
 pub use embedders::Embedders;
 pub use error::{EmbedError, LoadError};
 pub use local::{LocalEmbedder, LocalSettings};
-pub use remote::{RemoteEmbedder, RemoteSettings};
+pub use remote::RemoteEmbedder;
+pub use remote_settings::RemoteSettings;

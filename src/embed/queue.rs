@@ -110,11 +110,12 @@ impl<T> Queue<T> {
 
 impl<T> State<T> {
     fn next(&mut self) -> Option<T> {
-        if self.overtaken < OVERTAKING || self.documents.tasks.is_empty() {
-            if let Some(task) = self.queries.pop() {
-                self.overtaken = if self.documents.tasks.is_empty() { 0 } else { self.overtaken + 1 };
-                return Some(task);
-            }
+        let nobody_waits = self.documents.tasks.is_empty();
+        if (nobody_waits || self.overtaken < OVERTAKING)
+            && let Some(task) = self.queries.pop()
+        {
+            self.overtaken = if nobody_waits { 0 } else { self.overtaken + 1 };
+            return Some(task);
         }
         self.overtaken = 0;
         self.documents.pop()

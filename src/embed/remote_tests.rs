@@ -206,7 +206,8 @@ async fn a_crowd_is_refused_and_queries_do_not_wait_behind_documents() {
 fn settings_are_checked_and_hide_the_key() {
     let good = settings("http://localhost");
     assert!(!format!("{good:?}").contains(KEY));
-    let cases: [(&str, fn(&mut RemoteSettings)); 7] = [
+    type Spoil = fn(&mut RemoteSettings);
+    let cases: [(&str, Spoil); 7] = [
         ("url", |it| it.url = "localhost".into()),
         ("url", |it| it.url = "ftp://host".into()),
         ("url", |it| it.url = format!("https://user:{KEY}@host/v1")),
