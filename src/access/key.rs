@@ -92,7 +92,11 @@ impl PresentedKey {
             return Err(AccessError::Malformed);
         };
         let uuid = |text: &str| {
-            if text.len() == 32 { Uuid::try_parse(text).map_err(|_| AccessError::Malformed) } else { Err(AccessError::Malformed) }
+            if text.len() == 32 {
+                Uuid::try_parse(text).map_err(|_| AccessError::Malformed)
+            } else {
+                Err(AccessError::Malformed)
+            }
         };
         Ok(Self {
             organization: OrganizationId(uuid(organization)?),
@@ -135,7 +139,9 @@ mod tests {
     fn keys_are_taken_apart_strictly() {
         let good = PresentedKey::parse(&text(&"0a".repeat(32))).expect("a key");
         assert_eq!((good.organization.0, good.id.0), (Uuid::from_u128(1), Uuid::from_u128(2)));
-        for bad in ["", "kindred", "kindred_1_2_3", "other_key", &text("0a"), &text(&"zz".repeat(32)), &text(&"ää".repeat(16))] {
+        for bad in
+            ["", "kindred", "kindred_1_2_3", "other_key", &text("0a"), &text(&"zz".repeat(32)), &text(&"ää".repeat(16))]
+        {
             assert!(matches!(PresentedKey::parse(bad), Err(AccessError::Malformed)), "{bad}");
         }
     }

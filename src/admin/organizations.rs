@@ -74,7 +74,8 @@ fn check_slug(slug: &str) -> Result<(), Invalid> {
     if well_formed {
         return Ok(());
     }
-    let reason = format!("{slug:?} is no slug; use 1 to 63 of a-z 0-9 and single hyphens between them, such as acme-coffee");
+    let reason =
+        format!("{slug:?} is no slug; use 1 to 63 of a-z 0-9 and single hyphens between them, such as acme-coffee");
     Err(Invalid::new("slug", reason))
 }
 

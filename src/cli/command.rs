@@ -5,8 +5,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{key, migrate, organization, search, serve};
-use crate::runtime::{Config, Settings};
-use crate::telemetry::start_logs;
 
 /// Versioned embeddings, semantic search and RAG context over gRPC
 #[derive(Debug, Parser)]
@@ -52,16 +50,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// What ends a command: told to a person.
-pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 fn failed(message: &str) -> ExitCode {
     eprintln!("kindred: {message}");
     ExitCode::FAILURE
-}
-
-/// Checks settings and starts logging by them.
-pub(super) fn prepared(settings: &Settings) -> Result<Config, Failure> {
-    start_logs(&settings.log, settings.log_format)?;
-    Ok(Config::from_settings(settings)?)
 }

@@ -12,8 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::command::Failure;
 use super::output;
+use super::prepare::Failure;
 use crate::access::{self, NewKey};
 use crate::domain::{Attributes, ChunkDraft, Draft, EntityRef, LongText, OrganizationId};
 use crate::runtime::{Application, Config};
@@ -122,9 +122,11 @@ async fn key(application: &Application, organization: OrganizationId, file: &Pat
     {
         return Ok(kept.trim().to_owned());
     }
-    let new = NewKey { organization, name: "demonstration".to_owned(), role: Role::Editor, user: None, expires_at: None };
+    let new =
+        NewKey { organization, name: "demonstration".to_owned(), role: Role::Editor, user: None, expires_at: None };
     let (_, text) = access::issue(application.owner()?, new).await?;
-    write_private(file, &text).map_err(|error| format!("the demonstration's key cannot be kept in {}: {error}", file.display()))?;
+    write_private(file, &text)
+        .map_err(|error| format!("the demonstration's key cannot be kept in {}: {error}", file.display()))?;
     Ok(text)
 }
 
@@ -161,7 +163,10 @@ fn explain(key: &str, file: &Path, address: SocketAddr) {
             "SearchService/SimilarEntities",
             r#"{"entity": {"type": "post", "id": "00000001-0000-4000-8000-000000000001"}, "targets": [{"entityType": "post", "limit": 3}, {"entityType": "content_idea", "limit": 2}]}"#
         ),
-        call("ContextService/RetrieveContext", r#"{"query": "Sind die Kaffeebeutel kompostierbar?", "tokenBudget": 400}"#),
+        call(
+            "ContextService/RetrieveContext",
+            r#"{"query": "Sind die Kaffeebeutel kompostierbar?", "tokenBudget": 400}"#
+        ),
     ));
 }
 
@@ -171,7 +176,8 @@ mod tests {
 
     #[test]
     fn every_line_of_the_data_is_a_draft() {
-        let lines: Vec<&str> = DATA.iter().flat_map(|file| file.lines()).filter(|line| !line.trim().is_empty()).collect();
+        let lines: Vec<&str> =
+            DATA.iter().flat_map(|file| file.lines()).filter(|line| !line.trim().is_empty()).collect();
         assert!(lines.len() >= 300);
         for line in lines {
             serde_json::from_str::<Line>(line).expect(line).draft().expect(line);

@@ -3,8 +3,8 @@
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
-use super::command::{Failure, prepared};
 use super::output;
+use super::prepare::{Failure, prepared};
 use crate::access::{self, NewKey};
 use crate::domain::{KeyId, UserId};
 use crate::runtime::{Application, Mode, Settings};
@@ -61,7 +61,9 @@ enum Command {
 impl Key {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = match &self.command {
-            Command::Create { settings, .. } | Command::List { settings, .. } | Command::Revoke { settings, .. } => settings,
+            Command::Create { settings, .. } | Command::List { settings, .. } | Command::Revoke { settings, .. } => {
+                settings
+            }
         };
         let config = prepared(settings)?;
         let application = Application::start(&config, Mode::Command).await?;

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::command::{Failure, prepared};
 use super::output;
+use super::prepare::{Failure, prepared};
 use crate::migrate::{self as schema, RolePasswords, SchemaState};
 use crate::runtime::{Settings, owner_url};
 

@@ -6,6 +6,7 @@ mod key;
 mod migrate;
 mod organization;
 mod output;
+mod prepare;
 mod search;
 mod serve;
 

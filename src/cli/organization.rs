@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::command::{Failure, prepared};
 use super::output;
+use super::prepare::{Failure, prepared};
 use crate::runtime::{Application, Mode, Settings};
 
 #[derive(Debug, Args)]

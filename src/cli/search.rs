@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::command::{Failure, prepared};
 use super::output;
+use super::prepare::{Failure, prepared};
 use crate::domain::{EntityType, Filter, Revision};
 use crate::runtime::{Application, Mode, Settings};
 use crate::search::{Answer, SearchQuery, Subject};

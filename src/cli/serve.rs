@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::command::{Failure, prepared};
 use super::demo;
+use super::prepare::{Failure, prepared};
 use crate::runtime::{Application, Mode, Settings, serve};
 
 #[derive(Debug, Args)]

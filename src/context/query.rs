@@ -44,9 +44,9 @@ impl FromStr for SourceType {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let known = SOURCE_TYPES.into_iter().find(|known| *known == text);
-        known
-            .map(Self)
-            .ok_or_else(|| Invalid::new("source_type", format!("{text:?} is not known; give one of {}", SOURCE_TYPES.join(", "))))
+        known.map(Self).ok_or_else(|| {
+            Invalid::new("source_type", format!("{text:?} is not known; give one of {}", SOURCE_TYPES.join(", ")))
+        })
     }
 }
 

@@ -120,7 +120,9 @@ impl Retriever {
             .iter()
             .map(|source| (&source.entity_type, source.threshold.unwrap_or(query.threshold)))
             .collect();
-        answer.hits.retain(|hit| thresholds.get(&hit.chunk.entity.entity_type).is_none_or(|least| hit.chunk.score >= *least));
+        answer
+            .hits
+            .retain(|hit| thresholds.get(&hit.chunk.entity.entity_type).is_none_or(|least| hit.chunk.score >= *least));
         Ok(answer)
     }
 }
@@ -141,13 +143,16 @@ impl Packing {
         let candidates: Vec<Candidate<'_>> = (0..self.hits.len())
             .map(|at| Candidate { source: &self.hits[at].chunk.entity.entity_type, text: text_of(at) })
             .collect();
-        let render =
-            |at: usize, citation: usize| fenced(self.id, citation, &self.hits[at].chunk, text_of(at).unwrap_or_default());
+        let render = |at: usize, citation: usize| {
+            fenced(self.id, citation, &self.hits[at].chunk, text_of(at).unwrap_or_default())
+        };
         let count = |text: &str| self.tokenizer.count(text);
         let packed = pack(&candidates, &self.quotas, DEFAULT_QUOTA, self.budget, render, count);
-        let items = packed.verdicts.iter().enumerate().map(|(at, verdict)| {
-            item(&self.hits[at], text_of(at).unwrap_or_default(), *verdict)
-        });
+        let items = packed
+            .verdicts
+            .iter()
+            .enumerate()
+            .map(|(at, verdict)| item(&self.hits[at], text_of(at).unwrap_or_default(), *verdict));
         (items.collect(), packed)
     }
 }

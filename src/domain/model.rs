@@ -28,7 +28,8 @@ pub struct Model {
     pub document_prefix: String,
     /// Put before a query's text; empty for most models.
     pub query_prefix: String,
-    /// Longer chunks are split or refused, never cut silently.
+    /// Tokens it reads of a text, beside prefixes and special tokens. Longer chunks are split or refused, never cut
+    /// silently.
     pub max_input_tokens: usize,
 }
 

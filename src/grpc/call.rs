@@ -104,7 +104,8 @@ fn measure(path: &str, code: Code, took: Duration) {
     tracing::debug!(?code, micros = took.as_micros() as u64, "answered");
     // A path that nobody serves is the caller's invention: as a label it would grow without bound.
     let method = if code == Code::Unimplemented { "unknown".to_owned() } else { path.to_owned() };
-    metrics::histogram!("kindred_rpc_seconds", "method" => method, "code" => format!("{code:?}")).record(took.as_secs_f64());
+    metrics::histogram!("kindred_rpc_seconds", "method" => method, "code" => format!("{code:?}"))
+        .record(took.as_secs_f64());
 }
 
 /// A call that failed at once carries its status as a header; a status in trailers is not known yet.

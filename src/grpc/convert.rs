@@ -47,7 +47,10 @@ pub(super) fn limit(field: &str, given: Option<i32>, default: usize, most: usize
     let Some(given) = given else { return Ok(default) };
     match usize::try_from(given) {
         Ok(count) if (1..=most).contains(&count) => Ok(count),
-        _ => Err(Invalid::new(field, format!("is {given}; 1 to {most} are allowed, and {default} holds where it is absent"))),
+        _ => Err(Invalid::new(
+            field,
+            format!("is {given}; 1 to {most} are allowed, and {default} holds where it is absent"),
+        )),
     }
 }
 
@@ -241,7 +244,9 @@ mod tests {
 
     #[test]
     fn json_survives_the_way_there_and_back() {
-        let Value::Object(map) = serde_json::json!({"a": [1, 2.5, null, true], "b": {"c": "ü"}}) else { unreachable!() };
+        let Value::Object(map) = serde_json::json!({"a": [1, 2.5, null, true], "b": {"c": "ü"}}) else {
+            unreachable!()
+        };
         assert_eq!(json_object("metadata", Some(json_message(map.clone()))), Ok(map));
         let mut deep = serde_json::json!(1);
         for _ in 0..40 {

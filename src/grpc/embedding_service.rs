@@ -14,8 +14,9 @@ use super::convert;
 use super::proto::embedding_service_server::EmbeddingService;
 use super::proto::{
     ActivateEmbeddingVersionRequest, ActivateEmbeddingVersionResponse, Chunk, DeleteEmbeddingsRequest,
-    DeleteEmbeddingsResponse, EmbeddingVersion, GetEmbeddingRequest, GetEmbeddingResponse, ListEmbeddingVersionsRequest,
-    ListEmbeddingVersionsResponse, UpsertEmbeddingRequest, UpsertEmbeddingResponse, UpsertEmbeddingsRequest,
+    DeleteEmbeddingsResponse, EmbeddingVersion, GetEmbeddingRequest, GetEmbeddingResponse,
+    ListEmbeddingVersionsRequest, ListEmbeddingVersionsResponse, UpsertEmbeddingRequest, UpsertEmbeddingResponse,
+    UpsertEmbeddingsRequest,
 };
 use super::status::status_of;
 use super::upsert_stream::{Outcomes, UpsertStream, conflict_status, outcome_message};

@@ -96,7 +96,8 @@ impl UpsertStream {
     async fn take_in(&self, message: UpsertEmbeddingsRequest, in_flight: &mut InFlight) -> Option<End> {
         let count = message.drafts.len();
         if count > MAX_DRAFTS {
-            let error = Invalid::new("drafts", format!("has {count} drafts; at most {MAX_DRAFTS} a message are allowed"));
+            let error =
+                Invalid::new("drafts", format!("has {count} drafts; at most {MAX_DRAFTS} a message are allowed"));
             return Some(End::Failed(status_of(&error)));
         }
         for draft in message.drafts {
@@ -143,7 +144,10 @@ fn checked(item_id: &str) -> Result<(), Invalid> {
 }
 
 fn late(item_id: String) -> ItemOutcome {
-    let reason = format!("not decided within {} s; send it again: what was written already will be UNCHANGED", ITEM_DEADLINE.as_secs());
+    let reason = format!(
+        "not decided within {} s; send it again: what was written already will be UNCHANGED",
+        ITEM_DEADLINE.as_secs()
+    );
     ItemOutcome { item_id, kind: OutcomeKind::Failed.into(), reason, retry_after_ms: 1_000, ..ItemOutcome::default() }
 }
 
@@ -161,7 +165,8 @@ pub(super) fn outcome_message(item_id: String, answer: Result<Outcome, IngestErr
         Err(error) => {
             let status = status_of(&error);
             message.reason = status.message().to_owned();
-            let for_good = matches!(error.kind(), Kind::Invalid | Kind::Denied | Kind::FailedPrecondition | Kind::NotFound);
+            let for_good =
+                matches!(error.kind(), Kind::Invalid | Kind::Denied | Kind::FailedPrecondition | Kind::NotFound);
             let retry_after = error.retry_after().unwrap_or(Duration::from_secs(1));
             message.retry_after_ms = if for_good { 0 } else { retry_after.as_millis() as i32 };
             (if for_good { OutcomeKind::Invalid } else { OutcomeKind::Failed }, 0, 0)

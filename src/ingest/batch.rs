@@ -12,7 +12,8 @@ use super::chunking::{Piece, cut, keep};
 use super::plan::{Decision, Wish, decide};
 use super::{IngestError, VersionWrite, announce, write_versions};
 use crate::domain::{
-    Chunk, ChunkDraft, Draft, EmbeddingId, EmbeddingKey, Model, ModelId, OrganizationId, Outcome, Purpose, Revision, Vector,
+    Chunk, ChunkDraft, Draft, EmbeddingId, EmbeddingKey, Model, ModelId, OrganizationId, Outcome, Purpose, Revision,
+    Vector,
 };
 use crate::embed::{EmbedError, Embedder, Embedders};
 use crate::index::IndexReader;
@@ -34,11 +35,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    pub(super) fn new(
-        draft: Draft,
-        model: Arc<Model>,
-        reply: oneshot::Sender<Result<Outcome, IngestError>>,
-    ) -> Self {
+    pub(super) fn new(draft: Draft, model: Arc<Model>, reply: oneshot::Sender<Result<Outcome, IngestError>>) -> Self {
         let key = EmbeddingKey {
             entity: draft.entity.clone(),
             source_field: draft.source_field.clone(),
@@ -168,7 +165,8 @@ impl BatchWriter {
 
     async fn embed_with(&self, embedder: Arc<dyn Embedder>, items: Vec<Item>) -> Vec<Item> {
         let Some(cut) = self.cut_all(Arc::clone(&embedder), items).await else { return Vec::new() };
-        let texts: Vec<String> = cut.iter().flat_map(|(_, pieces)| pieces.iter().map(|piece| piece.text.clone())).collect();
+        let texts: Vec<String> =
+            cut.iter().flat_map(|(_, pieces)| pieces.iter().map(|piece| piece.text.clone())).collect();
         match self.vectors(embedder.as_ref(), texts).await {
             Ok(vectors) => {
                 let mut vectors = vectors.into_iter();
@@ -220,8 +218,11 @@ impl BatchWriter {
     async fn vectors(&self, embedder: &dyn Embedder, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
         let count = texts.len();
         let embedding = embedder.embed(texts, Purpose::Document);
-        let vectors = tokio::time::timeout(self.embed_timeout, embedding).await.unwrap_or(Err(EmbedError::DeadlineExceeded { allowed: self.embed_timeout }))?;
-        metrics::counter!("kindred_embedded_texts_total", "model" => embedder.model().id.to_string()).increment(count as u64);
+        let vectors = tokio::time::timeout(self.embed_timeout, embedding)
+            .await
+            .unwrap_or(Err(EmbedError::DeadlineExceeded { allowed: self.embed_timeout }))?;
+        metrics::counter!("kindred_embedded_texts_total", "model" => embedder.model().id.to_string())
+            .increment(count as u64);
         Ok(vectors)
     }
 
@@ -334,10 +335,8 @@ struct Heads {
 impl Heads {
     async fn read(transaction: &mut TenantTransaction, items: &[Item]) -> Result<Self, StoreError> {
         let keys: Vec<EmbeddingKey> = items.iter().map(|item| item.key.clone()).collect();
-        let requests: Vec<(EmbeddingKey, String)> = items
-            .iter()
-            .filter_map(|item| Some((item.key.clone(), item.draft.idempotency_key.clone()?)))
-            .collect();
+        let requests: Vec<(EmbeddingKey, String)> =
+            items.iter().filter_map(|item| Some((item.key.clone(), item.draft.idempotency_key.clone()?))).collect();
         let current = transaction.heads(&keys).await?;
         let replayed = transaction.heads_by_idempotency(&requests).await?;
         Ok(Self { current, replayed })

@@ -3,7 +3,7 @@
 use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
 use whatlang::Lang;
 
-use crate::domain::{ChunkDraft, Draft, Invalid, LongText, MAX_CHUNKS, Model, Purpose};
+use crate::domain::{ChunkDraft, Draft, Invalid, LongText, MAX_CHUNKS};
 use crate::embed::Embedder;
 
 /// The most tokens a chunk may have, whatever its model reads.
@@ -33,7 +33,7 @@ impl ChunkSizer for Tokens<'_> {
 /// # Errors
 /// Where a text is too long and the draft asks to refuse it, or where there would be too many pieces.
 pub(super) fn cut(draft: &Draft, embedder: &dyn Embedder) -> Result<Vec<Piece>, Invalid> {
-    let limit = readable_tokens(embedder);
+    let limit = embedder.model().max_input_tokens.clamp(1, MAX_CHUNK_TOKENS);
     let mut pieces = Vec::with_capacity(draft.chunks.len());
     for (at, ChunkDraft { text, .. }) in draft.chunks.iter().enumerate() {
         let tokens = embedder.count_tokens(text);
@@ -54,7 +54,9 @@ pub(super) fn cut(draft: &Draft, embedder: &dyn Embedder) -> Result<Vec<Piece>, 
         if pieces.len() > MAX_CHUNKS {
             return Err(Invalid::new(
                 "chunks",
-                format!("make more than {MAX_CHUNKS} pieces of at most {limit} tokens; split the text over several source fields"),
+                format!(
+                    "make more than {MAX_CHUNKS} pieces of at most {limit} tokens; split the text over several source fields"
+                ),
             ));
         }
     }
@@ -69,13 +71,6 @@ pub(super) fn keep(draft: &Draft, embedder: Option<&dyn Embedder>) -> Vec<Piece>
         None => text.len().div_ceil(4),
     };
     draft.chunks.iter().map(|chunk| piece(chunk.text.clone(), count(&chunk.text), draft)).collect()
-}
-
-/// Tokens left for a text beside the model's own prefix.
-fn readable_tokens(embedder: &dyn Embedder) -> usize {
-    let model: &Model = embedder.model();
-    let prefix = embedder.count_tokens(&model.recipe(Purpose::Document, ""));
-    model.max_input_tokens.min(MAX_CHUNK_TOKENS).saturating_sub(prefix).max(1)
 }
 
 fn piece(text: String, tokens: usize, draft: &Draft) -> Piece {

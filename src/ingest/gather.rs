@@ -86,9 +86,8 @@ impl Batch {
 
     fn add(&mut self, item: Item, postponed: &mut VecDeque<Item>) {
         // Once a line waits, everything of that line waits behind it.
-        let waits = self.is_full()
-            || self.keys.contains(&item.key)
-            || postponed.iter().any(|earlier| earlier.key == item.key);
+        let waits =
+            self.is_full() || self.keys.contains(&item.key) || postponed.iter().any(|earlier| earlier.key == item.key);
         if waits {
             postponed.push_back(item);
             return;

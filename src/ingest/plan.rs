@@ -41,7 +41,10 @@ pub(super) fn decide(wish: &Wish, head: Option<&Head>, replayed: Option<&Head>) 
     if let Some(first) = replayed {
         let (version, revision) = (first.version, first.revision);
         return Decision::Answer(if !same(wish, first) {
-            conflict(current, "the idempotency key was used for other content; use a new key for new content".to_owned())
+            conflict(
+                current,
+                "the idempotency key was used for other content; use a new key for new content".to_owned(),
+            )
         } else if version == 1 {
             Outcome::Created { version, revision }
         } else {
@@ -53,7 +56,8 @@ pub(super) fn decide(wish: &Wish, head: Option<&Head>, replayed: Option<&Head>) 
         && expected != current
         && !(deleted && expected == 0)
     {
-        let reason = format!("the current version is {current} and {expected} was expected; read it, then decide again");
+        let reason =
+            format!("the current version is {current} and {expected} was expected; read it, then decide again");
         return Decision::Answer(conflict(current, reason));
     }
     let live = head.filter(|head| !head.deleted);

@@ -36,7 +36,8 @@ pub async fn write_versions(
     writes: &[VersionWrite],
     revision: Revision,
 ) -> Result<(), StoreError> {
-    let closing: Vec<EmbeddingKey> = writes.iter().filter(|write| write.closes).map(|write| write.key.clone()).collect();
+    let closing: Vec<EmbeddingKey> =
+        writes.iter().filter(|write| write.closes).map(|write| write.key.clone()).collect();
     transaction.close_versions(&closing, revision).await?;
     let versions: Vec<NewVersion> = writes
         .iter()

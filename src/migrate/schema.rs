@@ -48,9 +48,8 @@ pub async fn schema_state(url: &str) -> Result<SchemaState, MigrateError> {
 }
 
 async fn state_of(connection: &mut PgConnection) -> Result<SchemaState, MigrateError> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     let applied = if exists {
         connection.list_applied_migrations(&MIGRATIONS.table_name).await.map_err(explained)?
     } else {

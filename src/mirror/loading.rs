@@ -46,7 +46,9 @@ pub(super) async fn load(
         loop {
             match rows.try_next().await {
                 Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(entry(row)),
-                Ok(Some(row)) => tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror"),
+                Ok(Some(row)) => {
+                    tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror")
+                }
                 Ok(None) => break,
                 Err(error @ StoreError::BadRow { .. }) => tracing::error!(%error, "a row is left out of the mirror"),
                 Err(error) => return Err(error.into()),
@@ -66,11 +68,7 @@ async fn model_of(database: &Database, key: &PartitionKey) -> Result<Arc<Model>,
 }
 
 /// Reads what changed in a partition after `since`.
-pub(super) async fn follow(
-    database: &Database,
-    key: &PartitionKey,
-    since: Revision,
-) -> Result<Followed, MirrorError> {
+pub(super) async fn follow(database: &Database, key: &PartitionKey, since: Revision) -> Result<Followed, MirrorError> {
     let mut transaction = database.tenant("mirror_follow", key.organization).await?;
     let (now, oldest_kept) = transaction.revision().await?;
     if since < oldest_kept {

@@ -123,7 +123,8 @@ mod tests {
 
     fn run(texts: &[Option<&str>], quota: usize, budget: usize) -> Packed {
         let post = "post".parse().expect("a name");
-        let candidates: Vec<Candidate<'_>> = texts.iter().map(|text| Candidate { source: &post, text: *text }).collect();
+        let candidates: Vec<Candidate<'_>> =
+            texts.iter().map(|text| Candidate { source: &post, text: *text }).collect();
         let render = |at: usize, citation: usize| format!("[{citation}] {}\n", texts[at].unwrap_or_default());
         pack(&candidates, &HashMap::new(), quota, budget, render, words)
     }
@@ -131,7 +132,15 @@ mod tests {
     #[test]
     fn every_candidate_gets_its_verdict() {
         let packed = run(
-            &[Some("one two"), None, Some(" "), Some("one two"), Some("a long one that does not fit"), Some("three"), Some("four")],
+            &[
+                Some("one two"),
+                None,
+                Some(" "),
+                Some("one two"),
+                Some("a long one that does not fit"),
+                Some("three"),
+                Some("four"),
+            ],
             2,
             6,
         );

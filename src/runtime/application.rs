@@ -91,10 +91,19 @@ impl Application {
             }
         }
         let default_model = embedders.first().map(|first| first.model().id.clone());
-        let default_model = default_model.ok_or_else(|| StartError::Settings(vec!["no embedder is configured".to_owned()]))?;
-        let (serving, stop_serving, stop_background) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let default_model =
+            default_model.ok_or_else(|| StartError::Settings(vec!["no embedder is configured".to_owned()]))?;
+        let (serving, stop_serving, stop_background) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let (writer, index) = index::open(config.index.clone());
-        let services = services(config, &databases.app, Embedders::new(embedders, QUERY_CACHE_BYTES), &index, &serving, &stop_serving);
+        let services = services(
+            config,
+            &databases.app,
+            Embedders::new(embedders, QUERY_CACHE_BYTES),
+            &index,
+            &serving,
+            &stop_serving,
+        );
         if mode == Mode::Service {
             let settings = MirrorSettings { interval: config.mirror_interval, ..MirrorSettings::default() };
             let mirror = Mirror::new(

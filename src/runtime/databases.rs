@@ -6,7 +6,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{Config, DatabaseChoice, StartError};
 use crate::embedded::{
-    Connection, Credentials, EmbeddedPostgres, FetchSettings, Part, PostgresSettings, Progress, SUPERUSER, attach, fetch,
+    Connection, Credentials, EmbeddedPostgres, FetchSettings, Part, PostgresSettings, Progress, SUPERUSER, attach,
+    fetch,
 };
 use crate::migrate::{self, RolePasswords};
 use crate::store::{Database, DatabaseSettings, StoreError};

@@ -77,11 +77,9 @@ mod tests {
 
     #[test]
     fn ids_are_made_of_names() {
-        for (name, id) in [
-            ("text-embedding-3-small", "text-embedding-3-small"),
-            ("BAAI/bge-m3", "baai-bge-m3"),
-            ("", "remote-model"),
-        ] {
+        for (name, id) in
+            [("text-embedding-3-small", "text-embedding-3-small"), ("BAAI/bge-m3", "baai-bge-m3"), ("", "remote-model")]
+        {
             assert_eq!(id_of(name).as_str(), id);
         }
         assert_eq!(id_of(&"x".repeat(90)).as_str().len(), 40);

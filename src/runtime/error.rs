@@ -24,7 +24,9 @@ pub enum StartError {
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     /// The database does not answer.
-    #[error("the database of {setting} cannot be used: {cause}; check its address, and that it accepts this role and password")]
+    #[error(
+        "the database of {setting} cannot be used: {cause}; check its address, and that it accepts this role and password"
+    )]
     Database {
         /// Which URL.
         setting: &'static str,

@@ -43,7 +43,9 @@ pub enum SearchError {
     #[error("the text could not be embedded: {0}")]
     Embed(#[from] EmbedError),
     /// The organization has not reached the revision that the answer must show.
-    #[error("revision {wanted} does not exist yet: the organization is at {present}; give a revision that a write returned")]
+    #[error(
+        "revision {wanted} does not exist yet: the organization is at {present}; give a revision that a write returned"
+    )]
     FutureRevision {
         /// What was asked for.
         wanted: Revision,

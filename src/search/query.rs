@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ChunkHit, EntityRef, EntityType, Filter, Model, ModelId, Provenance, Revision, SourceField, Vector};
+use crate::domain::{
+    ChunkHit, EntityRef, EntityType, Filter, Model, ModelId, Provenance, Revision, SourceField, Vector,
+};
 use crate::store::StoredContent;
 
 /// What results should be like.

@@ -114,18 +114,23 @@ impl Searcher {
     }
 
     /// The partition to answer from, or `None` where Postgres must.
-    async fn mirror(&self, organization: OrganizationId, model: &ModelId, min_revision: Revision) -> Option<PartitionView> {
+    async fn mirror(
+        &self,
+        organization: OrganizationId,
+        model: &ModelId,
+        min_revision: Revision,
+    ) -> Option<PartitionView> {
         let key = PartitionKey { organization, model: model.clone() };
         let view = self.index.partition(&key, Instant::now());
-        let mirrored = view.as_ref().map(|view| Mirrored {
-            revision: view.revision(),
-            unconfirmed_for: view.confirmed_at().elapsed(),
-        });
+        let mirrored = view
+            .as_ref()
+            .map(|view| Mirrored { revision: view.revision(), unconfirmed_for: view.confirmed_at().elapsed() });
         match route(mirrored, min_revision, self.settings.max_staleness) {
             Route::Mirror => view,
             Route::MirrorAfterWaiting => {
                 self.index.ring(organization);
-                let reached = tokio::time::timeout(self.settings.patience, self.index.published(&key, min_revision)).await;
+                let reached =
+                    tokio::time::timeout(self.settings.patience, self.index.published(&key, min_revision)).await;
                 if reached != Ok(true) {
                     return None;
                 }
@@ -172,11 +177,12 @@ impl Searcher {
 
     fn require_readable(&self, model: &Model, text: &str) -> Result<(), SearchError> {
         let embedder = self.embedders.get(&model.id).ok_or_else(|| SearchError::NoEmbedder(model.id.clone()))?;
-        let tokens = embedder.count_tokens(&model.recipe(crate::domain::Purpose::Query, text));
+        let tokens = embedder.count_tokens(text);
         if tokens <= model.max_input_tokens {
             return Ok(());
         }
-        let reason = format!("has {tokens} tokens and {} reads {}; shorten the query", model.id, model.max_input_tokens);
+        let reason =
+            format!("has {tokens} tokens and {} reads {}; shorten the query", model.id, model.max_input_tokens);
         Err(Invalid::new("text", reason).into())
     }
 

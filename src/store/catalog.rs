@@ -99,8 +99,11 @@ impl ModelCatalog {
             (None, None) => Err(CatalogError::NoneActive),
             (None, Some(id)) => {
                 let known: Vec<&str> = models.iter().map(|(model, _)| model.id.as_str()).collect();
-                Err(Invalid::new("model_id", format!("{id} is not a model of this organization; it has {}", known.join(", ")))
-                    .into())
+                Err(Invalid::new(
+                    "model_id",
+                    format!("{id} is not a model of this organization; it has {}", known.join(", ")),
+                )
+                .into())
             }
         }
     }

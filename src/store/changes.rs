@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::error::ensure_rows;
 use super::versions::key_of;
-use super::{StoredEntry, StoreError, TenantTransaction};
+use super::{StoreError, StoredEntry, TenantTransaction};
 use crate::domain::{Change, ChangeKind, EmbeddingId, EntityRef, ModelId, Revision, SourceField};
 use crate::store::embeddings::vector_of;
 

@@ -92,7 +92,11 @@ impl Database {
     /// Begins a transaction that sees one organization's rows only. `name` tells it apart in metrics.
     ///
     /// Dropped without [`TenantTransaction::commit`], it rolls back.
-    pub async fn tenant(&self, name: &'static str, organization: OrganizationId) -> Result<TenantTransaction, StoreError> {
+    pub async fn tenant(
+        &self,
+        name: &'static str,
+        organization: OrganizationId,
+    ) -> Result<TenantTransaction, StoreError> {
         self.begin(name, organization, "BEGIN").await
     }
 
@@ -138,7 +142,8 @@ impl TenantTransaction {
     /// Makes its writes durable and visible.
     pub async fn commit(self) -> Result<(), StoreError> {
         self.transaction.commit().await?;
-        metrics::histogram!("kindred_transaction_seconds", "name" => self.name).record(self.started.elapsed().as_secs_f64());
+        metrics::histogram!("kindred_transaction_seconds", "name" => self.name)
+            .record(self.started.elapsed().as_secs_f64());
         Ok(())
     }
 

@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::error::ensure_rows;
 use super::versions::key_of;
 use super::{StoreError, TenantTransaction};
-use crate::domain::{
-    Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, ModelId, Revision, SourceField, Vector,
-};
+use crate::domain::{Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, ModelId, Revision, SourceField, Vector};
 
 /// A chunk to be written.
 #[derive(Debug, Clone)]

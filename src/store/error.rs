@@ -65,7 +65,12 @@ impl From<sqlx::Error> for StoreError {
             Some("40001" | "40P01") => Self::Conflict(error),
             Some("23505") => Self::AlreadyExists(error),
             // Connection exceptions, out of resources, shutting down or starting up, failed authentication.
-            Some(code) if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") || code.starts_with("28") => {
+            Some(code)
+                if code.starts_with("08")
+                    || code.starts_with("53")
+                    || code.starts_with("57P")
+                    || code.starts_with("28") =>
+            {
                 Self::Unavailable(error)
             }
             _ => Self::Internal(error),

@@ -40,7 +40,8 @@ impl TenantTransaction {
         .fetch_optional(self.connection())
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let bad = |column, reason: String| StoreError::BadRow { table: "api_keys", column, row: id.to_string(), reason };
+        let bad =
+            |column, reason: String| StoreError::BadRow { table: "api_keys", column, row: id.to_string(), reason };
         Ok(Some(ApiKey {
             id,
             organization,
@@ -74,7 +75,12 @@ impl Database {
     }
 
     /// Makes a key worth nothing; tells whether there was such a key. Needs the owner's rights.
-    pub async fn revoke_api_key(&self, organization: OrganizationId, id: KeyId, at: DateTime<Utc>) -> Result<bool, StoreError> {
+    pub async fn revoke_api_key(
+        &self,
+        organization: OrganizationId,
+        id: KeyId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE organization_id = $1 AND id = $2",
             organization.0,
@@ -97,4 +103,3 @@ impl Database {
         Ok(rows.into_iter().map(|row| (KeyId(row.id), row.name, row.role)).collect::<Vec<(KeyId, String, String)>>())
     }
 }
-

@@ -31,7 +31,9 @@ impl Database {
 
     /// Gives a lease back, so that another replica need not wait for its end.
     pub async fn release_lease(&self, duty: &str, holder: Uuid) -> Result<(), StoreError> {
-        sqlx::query!("DELETE FROM duty_leases WHERE duty = $1 AND holder = $2", duty, holder).execute(self.pool()).await?;
+        sqlx::query!("DELETE FROM duty_leases WHERE duty = $1 AND holder = $2", duty, holder)
+            .execute(self.pool())
+            .await?;
         Ok(())
     }
 }

@@ -57,11 +57,11 @@ impl Database {
         )
         .execute(self.pool())
         .await?;
-        self.models()
-            .await?
-            .into_iter()
-            .find(|kept| kept.id == model.id)
-            .ok_or(StoreError::UnexpectedRows { statement: "register_model", touched: 0, meant: 1 })
+        self.models().await?.into_iter().find(|kept| kept.id == model.id).ok_or(StoreError::UnexpectedRows {
+            statement: "register_model",
+            touched: 0,
+            meant: 1,
+        })
     }
 
     /// Every model that is known.

@@ -49,12 +49,17 @@ impl TenantTransaction {
             self.scan(query, Rows::All, true).await?
         } else {
             let ef_search = query.limit.clamp(100, 1_000);
-            let settings = format!("SET LOCAL hnsw.ef_search = {ef_search}; SET LOCAL hnsw.iterative_scan = strict_order");
+            let settings =
+                format!("SET LOCAL hnsw.ef_search = {ef_search}; SET LOCAL hnsw.iterative_scan = strict_order");
             sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(self.connection()).await?;
             let mut hits = self.scan(query, Rows::Settled, false).await?;
             hits.extend(self.scan(query, Rows::Unsettled, true).await?);
             // The iterative scan ends after hnsw.max_scan_tuples: a rare filter may get fewer rows than there are.
-            if (hits.len() as i64) < query.limit.min(admitted) { self.scan(query, Rows::All, true).await? } else { hits }
+            if (hits.len() as i64) < query.limit.min(admitted) {
+                self.scan(query, Rows::All, true).await?
+            } else {
+                hits
+            }
         };
         hits.sort_unstable_by(ChunkHit::better_first);
         hits.truncate(query.limit as usize);

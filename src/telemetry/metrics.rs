@@ -25,7 +25,9 @@ pub fn start_metrics(listen: SocketAddr) -> Result<Option<MetricsExport>, String
     let (recorder, exporter) = match builder.build() {
         Ok(built) => built,
         Err(BuildError::FailedToCreateHTTPListener(reason)) => {
-            return Err(format!("metrics cannot be served at {listen}: {reason}; choose another with KINDRED_METRICS_LISTEN"));
+            return Err(format!(
+                "metrics cannot be served at {listen}: {reason}; choose another with KINDRED_METRICS_LISTEN"
+            ));
         }
         Err(error) => return Err(error.to_string()),
     };

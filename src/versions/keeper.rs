@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::VersionError;
 use crate::domain::{
-    Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, Invalid, ModelId, Revision, SourceField, Version, VersionInfo,
+    Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, Invalid, ModelId, Revision, SourceField, Version,
+    VersionInfo,
 };
 use crate::index::IndexReader;
 use crate::ingest::{VersionWrite, announce, write_versions};
@@ -179,7 +180,9 @@ impl VersionKeeper {
     pub async fn delete(&self, caller: &Caller, target: Target) -> Result<Deleted, VersionError> {
         caller.require(Role::Editor)?;
         if target.version.is_some() && target.source_field.is_none() {
-            return Err(Invalid::new("source_field", "is empty; a version belongs to one source field, so name it").into());
+            return Err(
+                Invalid::new("source_field", "is empty; a version belongs to one source field, so name it").into()
+            );
         }
         let mut attempt = 1;
         loop {
@@ -197,8 +200,7 @@ impl VersionKeeper {
     async fn try_delete(&self, caller: &Caller, target: &Target) -> Result<Deleted, VersionError> {
         let mut transaction = self.database.tenant("version_delete", caller.organization).await?;
         let revision = transaction.next_revision().await?;
-        let lines =
-            transaction.live_lines(&target.entity, target.source_field.as_ref(), target.model.as_ref()).await?;
+        let lines = transaction.live_lines(&target.entity, target.source_field.as_ref(), target.model.as_ref()).await?;
         if lines.is_empty() {
             return self.nothing_deleted(transaction).await;
         }

@@ -49,7 +49,7 @@ async fn a_viewer_reads_and_does_not_write() {
     let service = Service::start().await;
     let mut acme = service.organization("acme").await;
     acme.upsert(draft("post", 1, "coffee")).await.unwrap();
-    let mut viewer = service.tenant(acme.id, "acme", Role::Viewer).await;
+    let mut viewer = service.tenant(acme.id, Role::Viewer).await;
     assert_eq!(viewer.find("coffee", 0).await.results.len(), 1);
     let status = viewer.upsert(draft("post", 2, "tea")).await.unwrap_err();
     assert_status(&status, Code::PermissionDenied, &["needs the role editor", "has viewer"]);
@@ -114,7 +114,8 @@ async fn the_service_role_sees_one_organization_at_a_time() {
         sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *transaction).await.unwrap();
         let foreign = format!("SELECT count(*) FROM {name} WHERE organization_id <> '{}'", acme.id);
         // Partitions have no grant at all, which is as good.
-        if let Ok(count) = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(foreign)).fetch_one(&mut *transaction).await {
+        if let Ok(count) = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(foreign)).fetch_one(&mut *transaction).await
+        {
             // The feed reads every organization's revision: ids and numbers only.
             let allowed = if name == "organization_revisions" { 1 } else { 0 };
             assert_eq!(count, allowed, "{name}");

@@ -51,14 +51,18 @@ async fn context_is_packed_cited_and_written_down() {
     let request = GetContextLogRequest { context_log_id: answer.context_log_id.clone() };
     let log = acme.context.get_context_log(request).await.unwrap().into_inner().log.unwrap();
     assert_eq!((&log.items, &log.dropped, &log.packed_text), (&answer.items, &answer.dropped, &answer.packed_text));
-    assert_eq!((log.revision, log.token_count, log.query.as_str()), (answer.revision, answer.token_count, "are coffee bags compostable"));
+    assert_eq!(
+        (log.revision, log.token_count, log.query.as_str()),
+        (answer.revision, answer.token_count, "are coffee bags compostable")
+    );
 
     let mut owner = postgres::connect(&service.urls.owner).await;
-    let row = sqlx::query("SELECT organization_id, context_summary, created_at FROM ai_context_logs WHERE id = $1::uuid")
-        .bind(&answer.context_log_id)
-        .fetch_one(&mut owner)
-        .await
-        .unwrap();
+    let row =
+        sqlx::query("SELECT organization_id, context_summary, created_at FROM ai_context_logs WHERE id = $1::uuid")
+            .bind(&answer.context_log_id)
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
     assert_eq!(row.get::<uuid::Uuid, _>("organization_id"), acme.id.0);
     assert_eq!(row.get::<String, _>("context_summary"), answer.packed_text);
 }
@@ -127,7 +131,7 @@ async fn answers_and_verdicts_are_added_and_may_be_replaced() {
     let nothing = RecordFeedbackRequest { context_log_id: id.clone(), ..RecordFeedbackRequest::default() };
     assert_status(&acme.context.record_feedback(nothing).await.unwrap_err(), Code::InvalidArgument, &["at least one"]);
     assert_status(&acme.context.record_response(response("")).await.unwrap_err(), Code::InvalidArgument, &["response"]);
-    let mut viewer = service.tenant(acme.id, "acme", Role::Viewer).await;
+    let mut viewer = service.tenant(acme.id, Role::Viewer).await;
     let status = viewer.context.record_feedback(feedback(Some(1))).await.unwrap_err();
     assert_status(&status, Code::PermissionDenied, &["needs the role member"]);
 }

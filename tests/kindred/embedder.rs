@@ -81,9 +81,9 @@ impl Embedder for WordEmbedder {
 pub fn words(text: &str) -> Vector {
     let mut sum = vec![0.0_f32; DIMENSIONS];
     for word in text.to_lowercase().split_whitespace() {
-        let mut state = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let mut state = word
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         for component in &mut sum {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *component += (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0;

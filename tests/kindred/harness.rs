@@ -9,8 +9,8 @@ use kindred::grpc::proto::context_service_client::ContextServiceClient;
 use kindred::grpc::proto::embedding_service_client::EmbeddingServiceClient;
 use kindred::grpc::proto::search_service_client::SearchServiceClient;
 use kindred::grpc::proto::{
-    ChunkDraft, Draft, EntityRef, Filter, ItemOutcome, OutcomeKind, SearchRequest, SearchResponse, UpsertEmbeddingRequest,
-    UpsertEmbeddingsRequest, Vector, search_request,
+    ChunkDraft, Draft, EntityRef, Filter, ItemOutcome, OutcomeKind, SearchRequest, SearchResponse,
+    UpsertEmbeddingRequest, UpsertEmbeddingsRequest, Vector, search_request,
 };
 use kindred::runtime::{self, Application, Config, DatabaseChoice, Mode, Settings};
 use kindred::tenancy::Role;
@@ -43,14 +43,12 @@ pub struct Service {
     pub urls: Urls,
     pub embedder: Arc<WordEmbedder>,
     pub running: runtime::Service,
-    pub config: Config,
 }
 
 /// One organization, and clients that call for it.
 #[derive(Clone)]
 pub struct Tenant {
     pub id: OrganizationId,
-    pub slug: String,
     pub key: String,
     pub key_id: KeyId,
     pub embeddings: EmbeddingServiceClient<Client>,
@@ -103,7 +101,7 @@ impl Service {
         change(&mut config);
         let application = Application::start_with(&config, Mode::Service, vec![embedder.clone()]).await.unwrap();
         let running = runtime::serve(application, &config).await.unwrap();
-        Self { urls, embedder, running, config }
+        Self { urls, embedder, running }
     }
 
     /// Stops it and starts another one on the same database.
@@ -121,30 +119,29 @@ impl Service {
         let application = self.running.application();
         let administrator = application.administrator().unwrap();
         let id = administrator.create_organization(slug, slug, &application.default_model).await.unwrap();
-        self.tenant(id, slug, Role::Editor).await
+        self.tenant(id, Role::Editor).await
     }
 
     /// The same organization, for a service that was started later or a caller of another role.
-    pub async fn tenant(&self, id: OrganizationId, slug: &str, role: Role) -> Tenant {
+    pub async fn tenant(&self, id: OrganizationId, role: Role) -> Tenant {
         let new = NewKey { organization: id, name: "test".to_owned(), role, user: None, expires_at: None };
         let (key_id, key) = access::issue(self.running.application().owner().unwrap(), new).await.unwrap();
         let credential = Credential(Some(format!("Bearer {key}").parse().unwrap()));
-        self.client(id, slug, key, key_id, credential).await
+        self.client(id, key, key_id, credential).await
     }
 
     /// Clients that bring this value as their credential, or none.
     pub async fn stranger(&self, authorization: Option<&str>) -> Tenant {
         let credential = Credential(authorization.map(|value| value.parse().unwrap()));
         let nobody = (OrganizationId(uuid::Uuid::nil()), KeyId(uuid::Uuid::nil()));
-        self.client(nobody.0, "", String::new(), nobody.1, credential).await
+        self.client(nobody.0, String::new(), nobody.1, credential).await
     }
 
-    async fn client(&self, id: OrganizationId, slug: &str, key: String, key_id: KeyId, credential: Credential) -> Tenant {
+    async fn client(&self, id: OrganizationId, key: String, key_id: KeyId, credential: Credential) -> Tenant {
         let channel = Channel::from_shared(self.endpoint()).unwrap().connect().await.unwrap();
         let embeddings = EmbeddingServiceClient::with_interceptor(channel.clone(), credential.clone());
         Tenant {
             id,
-            slug: slug.to_owned(),
             key,
             key_id,
             embeddings: embeddings.max_decoding_message_size(64 << 20).max_encoding_message_size(64 << 20),
@@ -185,12 +182,9 @@ impl Tenant {
     /// Upserts drafts by one message of a stream; outcomes in the drafts' order.
     pub async fn upsert_all(&mut self, drafts: Vec<Draft>) -> Vec<ItemOutcome> {
         let order: Vec<String> = drafts.iter().map(|draft| draft.item_id.clone()).collect();
-        let messages: Vec<_> = drafts
-            .chunks(500)
-            .map(|drafts| UpsertEmbeddingsRequest { drafts: drafts.to_vec() })
-            .collect();
-        let mut answers =
-            self.embeddings.upsert_embeddings(tokio_stream::iter(messages)).await.unwrap().into_inner();
+        let messages: Vec<_> =
+            drafts.chunks(500).map(|drafts| UpsertEmbeddingsRequest { drafts: drafts.to_vec() }).collect();
+        let mut answers = self.embeddings.upsert_embeddings(tokio_stream::iter(messages)).await.unwrap().into_inner();
         let mut outcomes = Vec::new();
         while let Some(answer) = answers.message().await.unwrap() {
             outcomes.extend(answer.outcomes);

@@ -23,7 +23,7 @@ async fn a_restart_keeps_all() {
     let id = acme.id;
     drop(acme);
     let service = service.restart().await;
-    let mut acme = service.tenant(id, "acme", Role::Editor).await;
+    let mut acme = service.tenant(id, Role::Editor).await;
     let answer = acme.find("one", revision).await;
     assert_eq!((texts(&answer), answer.revision), (vec!["one again"], revision));
     assert_eq!(acme.upsert(draft("post", 1, "one again")).await.unwrap().kind(), OutcomeKind::Unchanged);

@@ -68,7 +68,7 @@ async fn in_exact_mode_mirror_and_pgvector_agree() {
     let revision = fill(&mut acme, &vectors).await;
     let queries = mixture(20, 2);
     let mut from_postgres = Vec::new();
-    let mut cold = service.tenant(acme.id, "acme", kindred::tenancy::Role::Viewer).await;
+    let mut cold = service.tenant(acme.id, kindred::tenancy::Role::Viewer).await;
     for query in &queries {
         from_postgres.push(cold.search.search(near(query, 10, revision)).await.unwrap().into_inner());
     }
@@ -102,8 +102,7 @@ async fn a_graph_finds_nearly_all() {
     for query in mixture(50, 4) {
         let mirror = acme.search.search(near(&query, 10, revision)).await.unwrap().into_inner();
         assert_eq!(mirror.served_by(), ServedBy::MirrorHnsw);
-        let truth: HashSet<String> =
-            truth(&service, &acme, &query, 10).await.into_iter().map(|(id, _)| id).collect();
+        let truth: HashSet<String> = truth(&service, &acme, &query, 10).await.into_iter().map(|(id, _)| id).collect();
         right += found(&mirror).iter().filter(|id| truth.contains(*id)).count();
         wanted += 10;
     }
@@ -116,7 +115,7 @@ async fn every_write_is_seen_at_its_revision_from_every_replica() {
     let service = Service::start().await;
     let other = service.replica().await;
     let mut acme = service.organization("acme").await;
-    let mut there = other.tenant(acme.id, "acme", kindred::tenancy::Role::Editor).await;
+    let mut there = other.tenant(acme.id, kindred::tenancy::Role::Editor).await;
     acme.mirrored().await;
     there.mirrored().await;
     for n in 0..10 {

@@ -78,7 +78,12 @@ async fn names_are_short_and_every_tenant_key_begins_with_the_organization() {
     .await
     .unwrap();
     let global = [
-        "organizations", "organization_slugs", "user_profiles", "embedding_models", "instagram_reels", "duty_leases",
+        "organizations",
+        "organization_slugs",
+        "user_profiles",
+        "embedding_models",
+        "instagram_reels",
+        "duty_leases",
         "organization_revisions",
     ];
     for row in rows {

@@ -1,7 +1,8 @@
 //! What is alike?
 
 use kindred::grpc::proto::{
-    Draft, Filter, SearchRequest, ServedBy, SimilarEntitiesRequest, Target, Vector, search_request, similar_entities_request,
+    Draft, Filter, SearchRequest, ServedBy, SimilarEntitiesRequest, Target, Vector, search_request,
+    similar_entities_request,
 };
 use prost_types::Timestamp;
 use tonic::Code;
@@ -28,7 +29,11 @@ async fn filled(service: &Service) -> (Tenant, i64) {
     let outcomes = acme
         .upsert_all(vec![
             Draft { tags: vec!["coffee".into(), "ice".into()], ..draft("post", 1, "iced coffee for hot days") },
-            Draft { tags: vec!["coffee".into()], occurred_at: at(1_000), ..draft("post", 2, "hot coffee for cold days") },
+            Draft {
+                tags: vec!["coffee".into()],
+                occurred_at: at(1_000),
+                ..draft("post", 2, "hot coffee for cold days")
+            },
             Draft { platform: "instagram".into(), ..draft("post", 3, "coffee beans from Ethiopia") },
             Draft { status: "published".into(), ..draft("post", 4, "we are hiring a barista") },
             Draft { occurred_at: at(2_000), ..draft("post", 5, "opening hours on Sunday") },
@@ -164,7 +169,11 @@ async fn bad_searches_tell_what_to_do() {
         (SimilarEntitiesRequest { limit: Some(1_000_000_000), ..like_post(1) }, Code::InvalidArgument, "1 to 1000"),
         (SimilarEntitiesRequest { threshold: Some(1.5), ..like_post(1) }, Code::InvalidArgument, "between -1 and 1"),
         (SimilarEntitiesRequest { min_revision: -1, ..like_post(1) }, Code::InvalidArgument, "min_revision"),
-        (SimilarEntitiesRequest { min_revision: 1_000, ..like_post(1) }, Code::FailedPrecondition, "does not exist yet"),
+        (
+            SimilarEntitiesRequest { min_revision: 1_000, ..like_post(1) },
+            Code::FailedPrecondition,
+            "does not exist yet",
+        ),
         (SimilarEntitiesRequest { model_id: "other".into(), ..like_post(1) }, Code::InvalidArgument, "it has words-64"),
         (like_post(99), Code::NotFound, "has no current embedding"),
         (like_post(6), Code::InvalidArgument, "caption, title"),

@@ -32,7 +32,8 @@ async fn health_is_open_and_says_serving() {
 async fn both_reflections_list_the_services() {
     let service = Service::start().await;
     let list = MessageRequest::ListServices(String::new());
-    let request = tonic_reflection::pb::v1::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let request =
+        tonic_reflection::pb::v1::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
     let mut client = ServerReflectionClient::new(channel(&service).await);
     let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
     let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
@@ -43,12 +44,16 @@ async fn both_reflections_list_the_services() {
     }
 
     use tonic_reflection::pb::v1alpha as old;
-    let symbol = old::server_reflection_request::MessageRequest::FileContainingSymbol("kindred.v1.SearchService".into());
+    let symbol =
+        old::server_reflection_request::MessageRequest::FileContainingSymbol("kindred.v1.SearchService".into());
     let request = old::ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
     let mut client = old::server_reflection_client::ServerReflectionClient::new(channel(&service).await);
     let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
     let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
-    assert!(matches!(answer, old::server_reflection_response::MessageResponse::FileDescriptorResponse(_)), "{answer:?}");
+    assert!(
+        matches!(answer, old::server_reflection_response::MessageResponse::FileDescriptorResponse(_)),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -191,7 +191,10 @@ async fn unary_errors_name_the_field() {
         (Draft { entity: Some(entity("post", 1)), chunks: vec![], ..draft("post", 1, "x") }, ["chunks", "0 chunks"]),
         (Draft { source_field: "Bad Field".to_owned(), ..draft("post", 1, "x") }, ["source_field", "Bad Field"]),
         (Draft { model_id: "Bad Model".to_owned(), ..draft("post", 1, "x") }, ["model_id", "Bad Model"]),
-        (Draft { tags: vec!["t".to_owned(); 1], language: "german".to_owned(), ..draft("post", 1, "x") }, ["language", "german"]),
+        (
+            Draft { tags: vec!["t".to_owned(); 1], language: "german".to_owned(), ..draft("post", 1, "x") },
+            ["language", "german"],
+        ),
         (Draft { expected_version: Some(-1), ..draft("post", 1, "x") }, ["expected_version", "-1"]),
         (Draft { idempotency_key: "k".repeat(101), ..draft("post", 1, "x") }, ["idempotency_key", "101 bytes"]),
     ] {
@@ -233,7 +236,8 @@ async fn many_writers_of_one_line_make_a_history_without_gaps() {
             versions
         })
     });
-    let mut versions: Vec<i32> = futures::future::join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    let mut versions: Vec<i32> =
+        futures::future::join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=80).collect::<Vec<_>>());
 }
