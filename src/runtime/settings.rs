@@ -86,7 +86,7 @@ pub struct Settings {
     #[arg(long, env = "KINDRED_EMBEDDER_THREADS", help_heading = "Embedding model")]
     pub embedder_threads: Option<String>,
 
-    /// An OpenAI-compatible endpoint to use instead of the local model, such as https://api.openai.com/v1
+    /// An OpenAI-compatible endpoint to use instead of the local model, such as `https://api.openai.com/v1`
     #[arg(long, env = "KINDRED_EMBEDDER_URL", help_heading = "Embedding model")]
     pub embedder_url: Option<String>,
 

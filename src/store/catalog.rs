@@ -8,11 +8,14 @@ use moka::future::Cache;
 use super::{Database, ModelStatus, StoreError};
 use crate::domain::{Classify, Invalid, Kind, Model, ModelId, OrganizationId, Violation};
 
+/// An organization's models, each with what it is to the organization.
+type Known = Arc<Vec<(Arc<Model>, ModelStatus)>>;
+
 /// The models of organizations. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ModelCatalog {
     database: Database,
-    kept: Cache<OrganizationId, Arc<Vec<(Arc<Model>, ModelStatus)>>>,
+    kept: Cache<OrganizationId, Known>,
 }
 
 /// A model cannot be used.
@@ -108,7 +111,7 @@ impl ModelCatalog {
         }
     }
 
-    async fn read(&self, organization: OrganizationId) -> Result<Arc<Vec<(Arc<Model>, ModelStatus)>>, StoreError> {
+    async fn read(&self, organization: OrganizationId) -> Result<Known, StoreError> {
         let known = self.database.models().await?;
         let mut transaction = self.database.tenant("organization_models", organization).await?;
         let statuses = transaction.organization_models().await?;

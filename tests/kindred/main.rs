@@ -2,7 +2,7 @@
 //!
 //! One private Postgres serves this process's tests; each test has a database of its own, cloned from a migrated
 //! template, and a service of its own.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
 mod access;
 mod context;
