@@ -56,7 +56,7 @@ pub async fn fetch(part: &Part, settings: &FetchSettings) -> Result<PathBuf, Fet
 
 async fn fetch_into(part: &Part, settings: &FetchSettings, home: &Path) -> Result<(), FetchError> {
     let cache = &settings.cache;
-    make_folders(cache, 0o755).map_err(|source| FetchError::io("make the folder", cache, source))?;
+    make_folders(cache, 0o755).map_err(|source| FetchError::Unwritable { path: cache.clone(), source })?;
     let _lock = lock(part, settings).await?;
     if home.join(part.folder).is_dir() {
         return Ok(());

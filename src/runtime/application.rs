@@ -53,18 +53,20 @@ pub struct Application {
     stop_serving: CancellationToken,
     background: TaskTracker,
     stop_background: CancellationToken,
+    /// Of the private Postgres, which ends last.
+    supervision: TaskTracker,
 }
 
 impl Application {
     /// Builds everything: database, model, index and services. In [`Mode::Service`], mirror and maintenance run.
     pub async fn start(config: &Config, mode: Mode) -> Result<Self, StartError> {
-        let background = TaskTracker::new();
-        let databases = Databases::open(config, &background).await?;
+        let supervision = TaskTracker::new();
+        let databases = Databases::open(config, &supervision).await?;
         let embedder = match embedder(config).await {
             Ok(embedder) => embedder,
             Err(error) => return Err(given_up(databases, error).await),
         };
-        Self::assemble(config, mode, databases, vec![embedder], background).await
+        Self::assemble(config, mode, databases, vec![embedder], supervision).await
     }
 
     /// The same with embedders of the caller's; the first one's model is the default.
@@ -73,9 +75,9 @@ impl Application {
         mode: Mode,
         embedders: Vec<Arc<dyn Embedder>>,
     ) -> Result<Self, StartError> {
-        let background = TaskTracker::new();
-        let databases = Databases::open(config, &background).await?;
-        Self::assemble(config, mode, databases, embedders, background).await
+        let supervision = TaskTracker::new();
+        let databases = Databases::open(config, &supervision).await?;
+        Self::assemble(config, mode, databases, embedders, supervision).await
     }
 
     async fn assemble(
@@ -83,7 +85,7 @@ impl Application {
         mode: Mode,
         databases: Databases,
         embedders: Vec<Arc<dyn Embedder>>,
-        background: TaskTracker,
+        supervision: TaskTracker,
     ) -> Result<Self, StartError> {
         for embedder in &embedders {
             if let Err(error) = register(&databases.app, embedder.model()).await {
@@ -93,8 +95,8 @@ impl Application {
         let default_model = embedders.first().map(|first| first.model().id.clone());
         let default_model =
             default_model.ok_or_else(|| StartError::Settings(vec!["no embedder is configured".to_owned()]))?;
-        let (serving, stop_serving, stop_background) =
-            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let (serving, background) = (TaskTracker::new(), TaskTracker::new());
+        let (stop_serving, stop_background) = (CancellationToken::new(), CancellationToken::new());
         let (writer, index) = index::open(config.index);
         let services = services(
             config,
@@ -129,7 +131,17 @@ impl Application {
             // The vocabulary takes some hundred milliseconds to read: not in somebody's first request.
             serving.spawn_blocking(|| Tokenizer::default().count("prewarmed"));
         }
-        Ok(Self { services, default_model, databases, index, serving, stop_serving, background, stop_background })
+        Ok(Self {
+            services,
+            default_model,
+            databases,
+            index,
+            serving,
+            stop_serving,
+            background,
+            stop_background,
+            supervision,
+        })
     }
 
     /// What needs the owner's rights.
@@ -170,6 +182,8 @@ impl Application {
         self.serving.close();
         let drained = tokio::time::timeout(drain, self.serving.wait()).await.is_ok();
         self.stop_background.cancel();
+        self.background.close();
+        let ended = tokio::time::timeout(BACKGROUND_END, self.background.wait()).await.is_ok();
         self.databases.app.close().await;
         if let Some(owner) = &self.databases.owner {
             owner.close().await;
@@ -179,8 +193,8 @@ impl Application {
         {
             tracing::warn!(%error, "the private Postgres did not stop cleanly");
         }
-        self.background.close();
-        let ended = tokio::time::timeout(BACKGROUND_END, self.background.wait()).await.is_ok();
+        self.supervision.close();
+        let ended = tokio::time::timeout(BACKGROUND_END, self.supervision.wait()).await.is_ok() && ended;
         drained && ended
     }
 }

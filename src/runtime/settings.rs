@@ -123,7 +123,7 @@ pub struct Settings {
     pub max_staleness_ms: String,
 
     /// Which log lines are written, such as `info` or `kindred=debug,sqlx=warn`
-    #[arg(long, env = "KINDRED_LOG", default_value = "info,kindred=info", help_heading = "Logs")]
+    #[arg(long, env = "KINDRED_LOG", default_value = "info,sqlx::postgres::notice=warn", help_heading = "Logs")]
     pub log: String,
 
     /// How log lines are written

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use super::StoreError;
 use crate::domain::OrganizationId;
@@ -59,6 +59,13 @@ impl Database {
     /// # Errors
     /// [`StoreError::Unavailable`] where the database does not answer or refuses the password.
     pub async fn connect(settings: DatabaseSettings) -> Result<Self, StoreError> {
+        // A pool would try again until its time is over, and then tell only that it was.
+        let first = settings.connect_options()?;
+        let first = tokio::time::timeout(settings.acquire_timeout, first.connect());
+        match first.await {
+            Ok(connected) => connected?.close().await?,
+            Err(_) => return Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)),
+        }
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
