@@ -6,6 +6,7 @@
 mod change;
 mod draft;
 mod entity;
+mod entry;
 mod error;
 mod filter;
 mod hit;
@@ -17,6 +18,7 @@ mod version;
 pub use change::{Change, ChangeKind};
 pub use draft::{Attributes, ChunkDraft, Draft, LongText, MAX_CHUNKS, MAX_METADATA_BYTES, MAX_TAGS, MAX_TEXT_BYTES};
 pub use entity::{EmbeddingKey, EntityRef, EntityType, SourceField};
+pub use entry::{Delta, Entry};
 pub use error::{Classify, Invalid, Kind, Violation};
 pub use filter::{Filter, TimeRange};
 pub use hit::{ChunkHit, Provenance, ServedBy};

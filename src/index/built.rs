@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::entry::{Entry, PartitionKey};
+use super::entry::PartitionKey;
 use super::error::IndexError;
 use super::segment::Segment;
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
+use crate::domain::Entry;
 use crate::domain::Revision;
 
 /// A sealed segment for a partition, not yet published.

@@ -36,7 +36,7 @@ mod recall_tests;
 mod samples;
 
 pub use built::{Built, Rebuild};
-pub use entry::{Delta, Entry, PartitionKey};
+pub use entry::PartitionKey;
 pub use error::IndexError;
 pub use reader::{IndexReader, PartitionStatus};
 pub use requests::Request;

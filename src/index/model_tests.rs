@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::cosine::{cosine, unit};
-use super::entry::{Delta, Entry, PartitionKey};
+use super::entry::PartitionKey;
 use super::samples::{admits, entity, entry_at, field, filters, partition, vector};
 use super::view::{Found, PartitionView};
 use super::{Built, IndexReader, IndexWriter, Settings, open};
 use crate::domain::{ChunkHit, EmbeddingId, EntityRef, Filter, Revision, ServedBy, SourceField};
+use crate::domain::{Delta, Entry};
 
 const DIMENSIONS: usize = 8;
 const PARTITIONS: u128 = 2;

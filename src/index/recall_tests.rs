@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::entry::{Delta, Entry};
 use super::samples::{entity, entry_at, field, mixture, partition};
 use super::view::{Found, PartitionView};
 use super::{Built, Settings, open};
+use crate::domain::{Delta, Entry};
 use crate::domain::{Filter, Revision, ServedBy, Vector};
 
 const ROWS: usize = 20_000;

@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use super::entry::{Entry, PartitionKey, Row};
+use super::entry::{PartitionKey, Row};
+use crate::domain::Entry;
 use crate::domain::{EmbeddingId, EntityRef, Filter, OrganizationId, SourceField, TimeRange, Vector};
 
 const TYPES: [&str; 3] = ["post", "chat", "hashtag"];

@@ -8,11 +8,12 @@ use roaring::RoaringBitmap;
 
 use super::attributes::AttributeIndex;
 use super::cosine::{is_unit, unit};
-use super::entry::{Entry, Row, order_of_entities};
+use super::entry::{Row, order_of_entities};
 use super::error::IndexError;
 use super::exact::Exact;
 use super::hnsw::HnswGraph;
 use super::settings::Settings;
+use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
 
 /// Rows in the order of [`Row::order`], their vectors, the bitmaps of their attributes and, where they are many, a graph.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
-use super::entry::Entry;
 use super::segment::Segment;
+use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, Revision, SourceField};
 
 /// A segment and which of its rows are dead. Cheap to clone.

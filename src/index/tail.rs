@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::entry::Entry;
 use super::error::IndexError;
 use super::segment::Segment;
 use super::snapshot::Part;
+use crate::domain::Entry;
 
 /// Adds a block of entries behind the parts.
 ///

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::built::{Built, Rebuild};
-use super::entry::{Delta, Entry, PartitionKey};
+use super::entry::PartitionKey;
 use super::error::IndexError;
 use super::partition::Partition;
 use super::reader::IndexReader;
@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::shared::{Partitions, Shared};
 use super::snapshot::{Part, Snapshot};
 use super::tail;
+use crate::domain::{Delta, Entry};
 use crate::domain::{EntityRef, Revision, SourceField};
 
 /// Opens an empty index.

@@ -16,6 +16,7 @@ pub async fn announce(
     revision: Revision,
     patience: Duration,
 ) {
+    metrics::counter!("kindred_revisions_total").increment(1);
     index.ring(organization);
     let waiting = models.into_iter().map(|model| async move {
         index.published(&PartitionKey { organization, model }, revision).await;

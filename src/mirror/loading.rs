@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Model, Revision};
-use crate::index::{Built, Delta, Entry, IndexError, IndexReader, PartitionKey};
-use crate::store::{Database, StoreError, StoredEntry};
+use crate::domain::{Delta, Model, Revision};
+use crate::index::{Built, IndexError, IndexReader, PartitionKey};
+use crate::store::{Database, StoreError};
 
 /// Why a partition could not be loaded or followed.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub(super) async fn load(
         let mut rows = std::pin::pin!(transaction.current_entries(&key.model));
         loop {
             match rows.try_next().await {
-                Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(entry(row)),
+                Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(row),
                 Ok(Some(row)) => {
                     tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror")
                 }
@@ -76,29 +76,5 @@ pub(super) async fn follow(database: &Database, key: &PartitionKey, since: Revis
     }
     let changes = transaction.changes_since(&key.model, since, now).await?;
     transaction.commit().await?;
-    let deltas = changes
-        .entries
-        .into_iter()
-        .map(|line| Delta {
-            entity: line.entity,
-            source_field: line.source_field,
-            entries: line.entries.into_iter().map(entry).collect(),
-        })
-        .collect();
-    Ok(Followed::Changes { deltas, upto: changes.upto, more: changes.more })
-}
-
-fn entry(row: StoredEntry) -> Entry {
-    Entry {
-        id: row.id,
-        entity: row.entity,
-        source_field: row.source_field,
-        version: row.version,
-        chunk_index: row.chunk_index,
-        tags: row.tags,
-        platform: row.platform,
-        status: row.status,
-        occurred_at: row.occurred_at,
-        vector: row.vector,
-    }
+    Ok(Followed::Changes { deltas: changes.deltas, upto: changes.upto, more: changes.more })
 }

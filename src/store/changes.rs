@@ -6,33 +6,22 @@ use uuid::Uuid;
 
 use super::error::ensure_rows;
 use super::versions::key_of;
-use super::{StoreError, StoredEntry, TenantTransaction};
-use crate::domain::{Change, ChangeKind, EmbeddingId, EntityRef, ModelId, Revision, SourceField};
+use super::{StoreError, TenantTransaction};
+use crate::domain::{Change, ChangeKind, Delta, EmbeddingId, EntityRef, Entry, ModelId, Revision, SourceField};
 use crate::store::embeddings::vector_of;
 
 /// The most change rows read at once; more than any one revision writes.
 const PAGE_ROWS: i64 = 8_192;
 
-/// What became of one line of a partition.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChangedEntry {
-    /// The entity.
-    pub entity: EntityRef,
-    /// Which of its texts.
-    pub source_field: SourceField,
-    /// Its chunks now; none where it was deleted.
-    pub entries: Vec<StoredEntry>,
-}
-
 /// The changes of a partition after some revision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
-    /// The revision that the partition has when all of `entries` are applied.
+    /// The revision that the partition has when all of `deltas` are applied.
     pub upto: Revision,
     /// Whether there are more.
     pub more: bool,
     /// Each changed line once, as it is at `upto`.
-    pub entries: Vec<ChangedEntry>,
+    pub deltas: Vec<Delta>,
 }
 
 impl TenantTransaction {
@@ -103,21 +92,21 @@ impl TenantTransaction {
             latest.insert((key.entity, key.source_field), (row.version, row.kind == "put"));
         }
         let mut entries = self.entries_of(model, &latest).await?;
-        let entries = latest
+        let deltas = latest
             .into_keys()
             .map(|line| {
                 let of_line = entries.remove(&line).unwrap_or_default();
-                ChangedEntry { entity: line.0, source_field: line.1, entries: of_line }
+                Delta { entity: line.0, source_field: line.1, entries: of_line }
             })
             .collect();
-        Ok(Changes { upto, more, entries })
+        Ok(Changes { upto, more, deltas })
     }
 
     async fn entries_of(
         &mut self,
         model: &ModelId,
         latest: &HashMap<(EntityRef, SourceField), (i32, bool)>,
-    ) -> Result<HashMap<(EntityRef, SourceField), Vec<StoredEntry>>, StoreError> {
+    ) -> Result<HashMap<(EntityRef, SourceField), Vec<Entry>>, StoreError> {
         let organization = self.organization().0;
         let puts = || latest.iter().filter(|(_, (_, put))| *put);
         let types: Vec<&str> = puts().map(|((entity, _), _)| entity.entity_type.as_str()).collect();
@@ -140,7 +129,7 @@ impl TenantTransaction {
         )
         .fetch_all(self.connection())
         .await?;
-        let mut found: HashMap<_, Vec<StoredEntry>> = HashMap::new();
+        let mut found: HashMap<_, Vec<Entry>> = HashMap::new();
         for row in rows {
             let key = key_of(row.entity_type, row.entity_id, row.source_field, model.to_string())?;
             let vector = match vector_of(row.id, row.vector) {
@@ -151,7 +140,7 @@ impl TenantTransaction {
                     continue;
                 }
             };
-            found.entry((key.entity.clone(), key.source_field.clone())).or_default().push(StoredEntry {
+            found.entry((key.entity.clone(), key.source_field.clone())).or_default().push(Entry {
                 id: EmbeddingId(row.id),
                 entity: key.entity,
                 source_field: key.source_field,

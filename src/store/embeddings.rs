@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::error::ensure_rows;
 use super::versions::key_of;
 use super::{StoreError, TenantTransaction};
-use crate::domain::{Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, ModelId, Revision, SourceField, Vector};
+use crate::domain::{
+    Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, Entry, ModelId, Revision, SourceField, Vector,
+};
 
 /// A chunk to be written.
 #[derive(Debug, Clone)]
@@ -23,31 +25,6 @@ pub struct NewChunk<'a> {
     pub attributes: &'a Attributes,
     /// The chunk; its language stands in the row.
     pub chunk: Chunk,
-}
-
-/// A current chunk, as the mirror keeps it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredEntry {
-    /// The row.
-    pub id: EmbeddingId,
-    /// Its entity.
-    pub entity: EntityRef,
-    /// Which of the entity's texts.
-    pub source_field: SourceField,
-    /// Its version.
-    pub version: i32,
-    /// Its place in the version.
-    pub chunk_index: i32,
-    /// Its tags.
-    pub tags: Vec<String>,
-    /// Its platform, or empty.
-    pub platform: String,
-    /// Its status, or empty.
-    pub status: String,
-    /// When it happened.
-    pub occurred_at: Option<DateTime<Utc>>,
-    /// Its vector.
-    pub vector: Vector,
 }
 
 /// What is kept beside a vector.
@@ -250,7 +227,7 @@ impl TenantTransaction {
     pub fn current_entries<'a>(
         &'a mut self,
         model: &'a ModelId,
-    ) -> impl Stream<Item = Result<StoredEntry, StoreError>> + Send + 'a {
+    ) -> impl Stream<Item = Result<Entry, StoreError>> + Send + 'a {
         let organization = self.organization().0;
         sqlx::query!(
             r#"SELECT id, entity_type, entity_id, source_field, version, chunk_index, tags, platform, status, occurred_at,
@@ -265,7 +242,7 @@ impl TenantTransaction {
         .map(move |row| {
             let row = row?;
             let key = key_of(row.entity_type, row.entity_id, row.source_field, model.to_string())?;
-            Ok(StoredEntry {
+            Ok(Entry {
                 id: EmbeddingId(row.id),
                 entity: key.entity,
                 source_field: key.source_field,

@@ -21,10 +21,10 @@ mod versions;
 
 pub use bell::{Bell, BellListener};
 pub use catalog::{CatalogError, ModelCatalog};
-pub use changes::{ChangedEntry, Changes};
+pub use changes::Changes;
 pub use context_logs::{ContextLog, Feedback};
 pub use database::{Database, DatabaseSettings, TenantTransaction};
-pub use embeddings::{NewChunk, StoredContent, StoredEntry};
+pub use embeddings::{NewChunk, StoredContent};
 pub use error::StoreError;
 pub use keys::ApiKey;
 pub use models::ModelStatus;

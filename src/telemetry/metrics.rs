@@ -49,6 +49,7 @@ fn describe() {
     describe_histogram!("kindred_transaction_seconds", "Time of committed transactions, by name");
     describe_counter!("kindred_searches_total", "Searches, by who answered");
     describe_counter!("kindred_contexts_total", "Contexts retrieved");
+    describe_counter!("kindred_revisions_total", "Revisions committed by this replica");
     describe_counter!("kindred_ingest_items_total", "Drafts acknowledged, by outcome");
     describe_histogram!("kindred_ingest_batch_items", "Drafts in a batch");
     describe_gauge!("kindred_ingest_queues", "Organizations with a queue of drafts");
