@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::sync::Semaphore;
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower::{Layer, Service};
 
@@ -31,6 +31,12 @@ impl<S> Layer<S> for AdmissionLayer {
     fn layer(&self, inner: S) -> AdmissionService<S> {
         AdmissionService { inner, places: Arc::clone(&self.places) }
     }
+}
+
+/// Too much at once: the caller may come again.
+pub(super) fn overloaded(message: &str) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(500)));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// See [`AdmissionLayer`].
@@ -68,9 +74,7 @@ where
             }
             Err(_) => {
                 metrics::counter!("kindred_rpc_shed_total").increment(1);
-                let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(500)));
-                let message = "too many calls are running; try again after a moment";
-                let status = tonic::Status::with_error_details(Code::ResourceExhausted, message, details);
+                let status = overloaded("too many calls are running; try again after a moment");
                 Box::pin(async move { Ok(status.into_http()) })
             }
         }

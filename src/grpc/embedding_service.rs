@@ -1,13 +1,15 @@
 //! `kindred.v1.EmbeddingService`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admission::overloaded;
 use super::auth::caller;
 use super::call::{self, Deadline};
 use super::convert;
@@ -27,6 +29,8 @@ use crate::versions::{Line, Target, VersionKeeper};
 
 /// Acknowledgements that may wait for their client.
 const ANSWERS: usize = 16;
+/// The most streams at once.
+pub(super) const MAX_STREAMS: usize = 512;
 const MAX_PAGE_SIZE: usize = 1_000;
 const DEFAULT_PAGE_SIZE: usize = 50;
 
@@ -36,6 +40,8 @@ pub(super) struct Embeddings {
     pub(super) keeper: VersionKeeper,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
+    /// Streams that may be open at once: they outlive the call that admission counts.
+    pub(super) streams: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -48,10 +54,15 @@ impl EmbeddingService for Embeddings {
     ) -> Result<Response<Outcomes>, Status> {
         let caller = caller(&request)?;
         caller.require(Role::Editor).map_err(|error| status_of(&error))?;
+        let place = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| too_many_streams())?;
         let deadline = request.extensions().get::<Deadline>().map_or_else(Instant::now, |deadline| deadline.0);
         let (answers, answered) = mpsc::channel(ANSWERS);
         let stream = UpsertStream { ingestor: self.ingestor.clone(), caller, stop: self.stop.clone(), deadline };
-        self.tasks.spawn(call::within(call::request_id(), stream.run(request.into_inner(), answers)));
+        let drafts = request.into_inner();
+        self.tasks.spawn(call::within(call::request_id(), async move {
+            stream.run(drafts, answers).await;
+            drop(place);
+        }));
         Ok(Response::new(Box::pin(ReceiverStream::new(answered))))
     }
 
@@ -131,6 +142,10 @@ impl EmbeddingService for Embeddings {
             revision: deleted.revision.0,
         }))
     }
+}
+
+fn too_many_streams() -> Status {
+    overloaded(&format!("{MAX_STREAMS} streams are open; send more drafts through fewer streams, or try again later"))
 }
 
 fn line(entity: Option<super::proto::EntityRef>, source_field: &str, model_id: &str) -> Result<Line, Invalid> {

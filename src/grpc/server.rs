@@ -1,9 +1,11 @@
 //! One port: the services, health, reflection, and gRPC-Web.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +18,7 @@ use super::admission::AdmissionLayer;
 use super::auth::AuthLayer;
 use super::call::CallLayer;
 use super::context_service::Contexts;
-use super::embedding_service::Embeddings;
+use super::embedding_service::{Embeddings, MAX_STREAMS};
 use super::proto::DESCRIPTORS;
 use super::proto::context_service_server::ContextServiceServer;
 use super::proto::embedding_service_server::EmbeddingServiceServer;
@@ -107,6 +109,7 @@ impl Server {
             keeper: services.keeper,
             tasks: tasks.clone(),
             stop: stop.clone(),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         };
         let search = Search { searcher: services.searcher };
         let contexts = Contexts { retriever: services.retriever, journal: services.journal };

@@ -19,6 +19,10 @@ use crate::embed::{EmbedError, Embedder, Embedders};
 use crate::index::IndexReader;
 use crate::store::{Database, Head, StoreError, TenantTransaction};
 
+/// Texts given to an embedder at once.
+const EMBED_GROUP: usize = 128;
+/// So many bytes of text weigh as much as one ready vector.
+const BYTES_A_WEIGHT: usize = 250;
 /// How often a batch is decided again because other writers were faster.
 const ATTEMPTS: usize = 4;
 
@@ -49,9 +53,14 @@ impl Item {
         Self { key, model, draft, wish, reply, chunks: None }
     }
 
-    /// What it adds to a batch: embedding takes far longer than writing.
+    /// What it adds to a batch: embedding takes far longer than writing, and a long text longer than a short one.
     pub(super) fn weight(&self) -> usize {
-        if self.draft.has_vectors() { self.draft.chunks.len() } else { 4 * self.draft.chunks.len() }
+        let chunks = self.draft.chunks.len();
+        if self.draft.has_vectors() {
+            return chunks;
+        }
+        let bytes: usize = self.draft.chunks.iter().map(|chunk| chunk.text.len()).sum();
+        4 * chunks + bytes / BYTES_A_WEIGHT
     }
 
     fn answer(self, answer: Result<Outcome, IngestError>) {
@@ -215,14 +224,16 @@ impl BatchWriter {
         cutting.await.inspect_err(|error| tracing::error!(%error, "cutting texts failed")).ok()
     }
 
+    /// In groups, so that the time limit bounds the embedder and not the length of somebody's text.
     async fn vectors(&self, embedder: &dyn Embedder, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
-        let count = texts.len();
-        let embedding = embedder.embed(texts, Purpose::Document);
-        let vectors = tokio::time::timeout(self.embed_timeout, embedding)
-            .await
-            .unwrap_or(Err(EmbedError::DeadlineExceeded { allowed: self.embed_timeout }))?;
-        metrics::counter!("kindred_embedded_texts_total", "model" => embedder.model().id.to_string())
-            .increment(count as u64);
+        let mut vectors = Vec::with_capacity(texts.len());
+        for group in texts.chunks(EMBED_GROUP) {
+            let embedding = embedder.embed(group.to_vec(), Purpose::Document);
+            let late = EmbedError::DeadlineExceeded { allowed: self.embed_timeout };
+            vectors.extend(tokio::time::timeout(self.embed_timeout, embedding).await.unwrap_or(Err(late))?);
+        }
+        let model = embedder.model().id.to_string();
+        metrics::counter!("kindred_embedded_texts_total", "model" => model).increment(texts.len() as u64);
         Ok(vectors)
     }
 

@@ -22,11 +22,11 @@ use crate::tenancy::{Caller, Role};
 pub struct IngestSettings {
     /// The most drafts an organization may have waiting; further ones wait at the door.
     pub queue_items: usize,
-    /// The most ready vectors in a batch; a text to embed counts four times.
+    /// The most ready vectors in a batch; a text to embed counts as four and more, by its length.
     pub batch_weight: usize,
     /// How long the first draft of a batch waits for others.
     pub linger: Duration,
-    /// How long embedding a batch may take.
+    /// How long embedding a group of texts may take.
     pub embed_timeout: Duration,
     /// How long an acknowledgement waits for this replica's mirror.
     pub mirror_patience: Duration,
