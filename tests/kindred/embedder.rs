@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kindred::domain::{Model, Purpose, Vector};
 use kindred::embed::{EmbedError, EmbedFuture, Embedder};
+use tokio::sync::watch;
 
 pub const MODEL: &str = "words-64";
 pub const DIMENSIONS: usize = 64;
@@ -14,6 +15,7 @@ pub const REFUSED: &str = "unembeddable";
 pub struct WordEmbedder {
     model: Model,
     embedded: AtomicUsize,
+    calls: watch::Sender<usize>,
     down: AtomicBool,
     slow: AtomicBool,
 }
@@ -30,12 +32,25 @@ impl WordEmbedder {
             query_prefix: String::new(),
             max_input_tokens: 50,
         };
-        Self { model, embedded: AtomicUsize::new(0), down: AtomicBool::new(false), slow: AtomicBool::new(false) }
+        Self {
+            model,
+            embedded: AtomicUsize::new(0),
+            calls: watch::Sender::new(0),
+            down: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
+        }
     }
 
     /// How many texts were embedded so far.
     pub fn embedded(&self) -> usize {
         self.embedded.load(Ordering::SeqCst)
+    }
+
+    /// Waits for the next call: what was sent to the service has come as far as here.
+    pub fn called(&self) -> impl Future<Output = ()> + use<> {
+        // Counted from here on, not from when the future is first polled.
+        let mut calls = self.calls.subscribe();
+        async move { calls.changed().await.unwrap() }
     }
 
     /// Makes it fail as a provider that is down, or work again.
@@ -49,6 +64,7 @@ impl WordEmbedder {
     }
 
     async fn run(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
+        self.calls.send_modify(|calls| *calls += 1);
         if self.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }

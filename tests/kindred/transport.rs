@@ -1,6 +1,6 @@
 //! What every gRPC client relies on: health, reflection, deadlines, limits, gRPC-Web, request ids.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kindred::grpc::proto::{Draft, SearchRequest, search_request};
 use tonic::transport::Channel;
@@ -65,10 +65,8 @@ async fn a_deadline_that_passes_is_told_with_its_own_code() {
     let mut request = Request::new(SearchRequest { query, ..SearchRequest::default() });
     // Written by hand: a client's own timer would answer before the service does.
     request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
-    let started = Instant::now();
     let status = acme.search.search(request).await.unwrap_err();
     assert_status(&status, Code::DeadlineExceeded, &["300 ms"]);
-    assert!(started.elapsed() < Duration::from_millis(1_900), "it did not wait for the embedder");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,10 +74,11 @@ async fn what_was_taken_in_is_written_though_the_caller_left() {
     let service = Service::start().await;
     let mut acme = service.organization("acme").await;
     service.embedder.set_slow(true);
-    let upsert = kindred::grpc::proto::UpsertEmbeddingRequest { draft: Some(draft("post", 1, "kept all the same")) };
-    let mut request = Request::new(upsert);
-    request.set_timeout(Duration::from_millis(300));
-    acme.embeddings.upsert_embedding(request).await.unwrap_err();
+    let mut leaving = acme.clone();
+    tokio::select! {
+        _ = leaving.upsert(draft("post", 1, "kept all the same")) => panic!("it takes two seconds"),
+        () = service.embedder.called() => {}
+    }
     service.embedder.set_slow(false);
     for _ in 0..100 {
         if !acme.find("kept", 0).await.results.is_empty() {
@@ -144,8 +143,9 @@ async fn calls_beyond_the_limit_are_refused_early() {
     let acme = service.organization("acme").await;
     service.embedder.set_slow(true);
     let (mut first, mut second) = (acme.clone(), acme);
+    let called = service.embedder.called();
     let slow = tokio::spawn(async move { first.upsert(draft("post", 1, "slow")).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    called.await;
     let status = second.upsert(Draft::default()).await.unwrap_err();
     assert_status(&status, Code::ResourceExhausted, &["too many calls"]);
     assert!(status.get_error_details().retry_info().unwrap().retry_delay.is_some());
