@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::AdminError;
-use crate::domain::{Invalid, Model, ModelId, OrganizationId};
-use crate::store::{Database, ModelStatus, NewOrganization, Organization, StoreError};
+use crate::domain::{Invalid, ModelId, OrganizationId};
+use crate::store::{Database, NewOrganization, Organization, StoreError};
 
 /// Creates and finds organizations. Needs the owner's rights. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,12 +48,6 @@ impl Administrator {
     /// Every organization, by slug.
     pub async fn organizations(&self) -> Result<Vec<Organization>, AdminError> {
         Ok(self.owner.organizations().await?)
-    }
-
-    /// Makes a model known, and gives it to an organization beside its active one.
-    pub async fn add_model(&self, organization: OrganizationId, model: &Model) -> Result<(), AdminError> {
-        self.owner.register_model(model).await?;
-        Ok(self.owner.set_organization_model(organization, &model.id, ModelStatus::Shadow).await?)
     }
 }
 

@@ -209,19 +209,6 @@ impl TenantTransaction {
             .collect()
     }
 
-    /// How many current rows a model has in the organization.
-    pub async fn count_current(&mut self, model: &ModelId) -> Result<i64, StoreError> {
-        let organization = self.organization().0;
-        Ok(sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM embeddings
-             WHERE organization_id = $1 AND model_version = $2 AND superseded_revision IS NULL"#,
-            organization,
-            model.as_str()
-        )
-        .fetch_one(self.connection())
-        .await?)
-    }
-
     /// Every current chunk of a model, as a stream: what a partition is loaded from. A row that cannot be read is given
     /// as its error, so that one damaged row costs one row.
     pub fn current_entries<'a>(

@@ -1,7 +1,7 @@
 //! `embedding_models` and `organization_models`.
 
 use super::{Database, StoreError, TenantTransaction};
-use crate::domain::{Model, ModelId, OrganizationId};
+use crate::domain::{Model, ModelId};
 
 /// What a model is to an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,25 +86,6 @@ impl Database {
                 })
             })
             .collect()
-    }
-
-    /// Gives an organization a model. Needs the owner's rights.
-    pub async fn set_organization_model(
-        &self,
-        organization: OrganizationId,
-        model: &ModelId,
-        status: ModelStatus,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "INSERT INTO organization_models (organization_id, model_version, status) VALUES ($1, $2, $3)
-             ON CONFLICT (organization_id, model_version) DO UPDATE SET status = excluded.status",
-            organization.0,
-            model.as_str(),
-            status.as_str()
-        )
-        .execute(self.pool())
-        .await?;
-        Ok(())
     }
 }
 
