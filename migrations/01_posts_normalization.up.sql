@@ -1,11 +1,101 @@
 -- Organizations and people first, so that every key below is final; then posts in normal form.
 
-create function set_updated_at() returns trigger language plpgsql as $$
+-- Functions keep the path they are made under: the schemas that exist now, and temporary objects last, never first.
+select set_config('search_path', array_to_string(array(
+    select quote_ident(s) from unnest(current_schemas(false)) with ordinality as path (s, place)
+    where s !~ '^pg_temp' order by place), ', ') || ', pg_temp', true);
+
+create function set_updated_at() returns trigger language plpgsql set search_path from current as $$
 begin
     new.updated_at = now();
     return new;
 end
 $$;
+
+-- Whether people log in to the database themselves (Supabase): then they get policies and grants of their own.
+create function has_member_logins() returns boolean language sql stable set search_path from current as $$
+    select exists (select from pg_roles where rolname = 'authenticated')
+       and exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                   where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0)
+$$;
+
+create function organization_role_rank(role text) returns integer
+language plpgsql immutable set search_path from current as $$
+declare
+    place integer := array_position(array['viewer', 'member', 'editor', 'admin', 'owner'], role);
+begin
+    if place is null then
+        raise exception 'unknown role %; there are viewer, member, editor, admin, owner', coalesce(quote_literal(role), 'null')
+            using errcode = 'invalid_parameter_value';
+    end if;
+    return place;
+end
+$$;
+
+-- Lets everybody who reads read: a view, or a table that all organizations share.
+create function grant_select(target regclass) returns void language plpgsql set search_path from current as $$
+begin
+    execute format('grant select on %s to kindred_app, kindred_reader', target);
+    if has_member_logins() then
+        execute format('grant select on %s to authenticated', target);
+    end if;
+end
+$$;
+
+create function grant_execute(target regprocedure) returns void language plpgsql set search_path from current as $$
+begin
+    execute format('revoke all on function %s from public', target);
+    execute format('grant execute on function %s to kindred_app, kindred_reader', target);
+    if has_member_logins() then
+        execute format('grant execute on function %s to authenticated', target);
+    end if;
+end
+$$;
+
+-- The second lock of a tenant table, with the grants that go with it. The service sees the organization of the setting.
+-- People who log in themselves see those of their memberships and write from write_role on; 'nobody' leaves them
+-- reading, 'hidden' shows them nothing. Never forced: the owner's backfills and definer functions must see all rows.
+create function protect_tenant_table(target regclass, write_role text default 'editor') returns void
+language plpgsql set search_path from current as $$
+declare
+    name text := (select relname from pg_class where oid = target);
+    -- An organization is its own tenant.
+    tenant text := case when exists (select from pg_attribute
+                                     where attrelid = target and attname = 'organization_id' and not attisdropped)
+                        then 'organization_id' else 'id' end;
+    own text := format('%I = nullif(current_setting(''app.organization_id'', true), '''')::uuid', tenant);
+    reads text := format('%I = any (array(select organizations_with_role(''viewer'')))', tenant);
+    writes text := format('%I = any (array(select organizations_with_role(%L)))', tenant, write_role);
+begin
+    if write_role not in ('nobody', 'hidden') then
+        perform organization_role_rank(write_role);
+    end if;
+    execute format('alter table %s enable row level security', target);
+    execute format('create policy %I on %s to kindred_app, kindred_reader using (%s) with check (%s)',
+                   name || '_tenant', target, own, own);
+    execute format('grant select, insert, update, delete on %s to kindred_app', target);
+    execute format('grant select on %s to kindred_reader', target);
+    if write_role = 'hidden' or not has_member_logins() then
+        return;
+    end if;
+    execute format('create policy %I on %s for select to authenticated using (%s)',
+                   name || '_member_select', target, reads);
+    execute format('grant select on %s to authenticated', target);
+    if write_role = 'nobody' then
+        return;
+    end if;
+    execute format('create policy %I on %s for insert to authenticated with check (%s)',
+                   name || '_member_insert', target, writes);
+    execute format('create policy %I on %s for update to authenticated using (%s) with check (%s)',
+                   name || '_member_update', target, writes, writes);
+    execute format('create policy %I on %s for delete to authenticated using (%s)',
+                   name || '_member_delete', target, writes);
+    execute format('grant insert, update, delete on %s to authenticated', target);
+end
+$$;
+
+revoke all on function set_updated_at(), has_member_logins(), organization_role_rank(text), grant_select(regclass),
+    grant_execute(regprocedure), protect_tenant_table(regclass, text) from public;
 
 create table organizations (
     id uuid constraint organizations_pkey primary key,
@@ -32,20 +122,76 @@ create table organization_slugs (
     organization_id uuid not null
 );
 
-create table user_profiles (
-    id uuid constraint user_profiles_pkey primary key,
-    email text constraint user_profiles_email_key unique,
-    full_name text,
-    avatar_url text,
-    bio text,
-    website text,
-    subscription_tier text not null default 'free'
-        constraint user_profiles_tier_check check (subscription_tier in ('free', 'pro', 'enterprise')),
-    onboarding_completed boolean not null default false,
-    preferences jsonb not null default '{}',
-    created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now()
-);
+-- People exist already where the application ran before: that table is adopted, and only what it lacks is added.
+do $$
+declare
+    adopted regclass := to_regclass('user_profiles');
+    missing record;
+begin
+    if adopted is null then
+        create table user_profiles (
+            id uuid constraint user_profiles_pkey primary key,
+            email text constraint user_profiles_email_key unique,
+            full_name text,
+            avatar_url text,
+            bio text,
+            website text,
+            subscription_tier text not null default 'free'
+                constraint user_profiles_tier_check check (subscription_tier in ('free', 'pro', 'enterprise')),
+            onboarding_completed boolean not null default false,
+            preferences jsonb not null default '{}',
+            created_at timestamptz not null default now(),
+            updated_at timestamptz not null default now()
+        );
+        -- What is undone with the rest; an adopted table is not.
+        comment on table user_profiles is 'made by Kindred';
+        return;
+    end if;
+    for missing in
+        select c.name, c.definition
+        from (values ('email', 'text'), ('full_name', 'text'), ('avatar_url', 'text'), ('bio', 'text'),
+                     ('website', 'text'), ('subscription_tier', 'text not null default ''free'''),
+                     ('onboarding_completed', 'boolean not null default false'),
+                     ('preferences', 'jsonb not null default ''{}'''),
+                     ('created_at', 'timestamptz not null default now()'),
+                     ('updated_at', 'timestamptz not null default now()')) as c (name, definition)
+        where not exists (select from pg_attribute a
+                          where a.attrelid = adopted and a.attname = c.name and not a.attisdropped)
+    loop
+        execute format('alter table %s add column if not exists %I %s', adopted, missing.name, missing.definition);
+    end loop;
+end
+$$;
+
+do $$
+declare
+    profiles regclass := to_regclass('user_profiles');
+begin
+    if not (select pg_has_role(relowner, 'usage') from pg_class where oid = profiles) then
+        raise notice 'user_profiles belongs to another role: its trigger and policies are left as they are';
+        return;
+    end if;
+    if not exists (select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+                   where t.tgrelid = profiles and not t.tgisinternal
+                     and (t.tgname = 'user_profiles_updated_at' or p.proname ~ 'updated_at')) then
+        execute format('create trigger user_profiles_updated_at before update on %s
+                        for each row execute function set_updated_at()', profiles);
+    end if;
+    if exists (select from pg_policy where polrelid = profiles) then
+        return;
+    end if;
+    execute format('alter table %s enable row level security', profiles);
+    if has_member_logins() then
+        execute format('create policy user_profiles_own_select on %s for select to authenticated
+                        using (id = (select auth.uid()))', profiles);
+        execute format('create policy user_profiles_own_insert on %s for insert to authenticated
+                        with check (id = (select auth.uid()))', profiles);
+        execute format('create policy user_profiles_own_update on %s for update to authenticated
+                        using (id = (select auth.uid())) with check (id = (select auth.uid()))', profiles);
+        execute format('grant select, insert, update on %s to authenticated', profiles);
+    end if;
+end
+$$;
 
 create table organization_members (
     organization_id uuid not null
@@ -64,6 +210,24 @@ create table organization_members (
     constraint organization_members_pkey primary key (organization_id, user_id)
 );
 
+create index organization_members_user on organization_members (user_id);
+
+-- The one look-up behind all members' policies. A definer's, so that the policy of the table it reads does not recurse.
+do $$
+begin
+    if has_member_logins() then
+        create function organizations_with_role(required_role text) returns setof uuid
+        language sql stable security definer set search_path from current as $body$
+            select m.organization_id from organization_members m
+            where m.user_id = auth.uid() and m.status = 'active'
+              and organization_role_rank(m.role) >= organization_role_rank(required_role)
+        $body$;
+        revoke all on function organizations_with_role(text) from public;
+        grant execute on function organizations_with_role(text) to authenticated;
+    end if;
+end
+$$;
+
 create table posts_core (
     organization_id uuid not null
         constraint posts_core_org_fkey references organizations (id) on delete cascade,
@@ -75,10 +239,15 @@ create table posts_core (
     platforms text[] not null default '{}',
     scheduled_at timestamptz,
     published_at timestamptz,
+    media_type text
+        constraint posts_core_media_check check (media_type in ('image', 'video', 'text', 'carousel')),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint posts_core_pkey primary key (organization_id, id)
 );
+
+create index posts_core_user on posts_core (organization_id, user_id);
+create index posts_core_status on posts_core (organization_id, status, published_at);
 
 create table posts_content (
     organization_id uuid not null,
@@ -132,6 +301,8 @@ create table post_media_links (
         references media_files (organization_id, id) on delete cascade
 );
 
+create index post_media_links_media on post_media_links (organization_id, media_file_id);
+
 create table post_insights (
     organization_id uuid not null,
     id uuid not null,
@@ -151,6 +322,8 @@ create table post_insights (
         references posts_core (organization_id, id) on delete cascade
 );
 
+create index post_insights_time on post_insights (organization_id, post_id, recorded_at);
+
 -- Sources of embeddings that the dashboard writes.
 create table chat_messages (
     organization_id uuid not null
@@ -165,6 +338,8 @@ create table chat_messages (
     updated_at timestamptz not null default now(),
     constraint chat_messages_pkey primary key (organization_id, id)
 );
+
+create index chat_messages_conversation on chat_messages (organization_id, conversation_id, created_at);
 
 create table content_ideas (
     organization_id uuid not null
@@ -207,27 +382,33 @@ do $$
 declare
     t text;
 begin
-    foreach t in array array['organizations', 'user_profiles', 'organization_members', 'posts_core', 'posts_content',
-                             'media_files', 'chat_messages', 'content_ideas', 'hashtags'] loop
+    foreach t in array array['organizations', 'organization_members', 'posts_core', 'posts_content', 'media_files',
+                             'chat_messages', 'content_ideas', 'hashtags'] loop
         execute format('create trigger %I before update on %I for each row execute function set_updated_at()',
                        t || '_updated_at', t);
     end loop;
-    foreach t in array array['organization_members', 'posts_core', 'posts_content', 'media_files', 'post_media_links',
-                             'post_insights', 'chat_messages', 'content_ideas', 'hashtags'] loop
-        execute format('alter table %I enable row level security', t);
-        execute format(
-            'create policy %I on %I
-             using (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)
-             with check (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)',
-            t || '_tenant', t);
-        execute format('grant select, insert, update, delete on %I to kindred_app', t);
+    foreach t in array array['posts_core', 'posts_content', 'media_files', 'post_media_links', 'post_insights',
+                             'chat_messages', 'content_ideas', 'hashtags'] loop
+        perform protect_tenant_table(t::regclass);
     end loop;
+    perform protect_tenant_table('organizations', 'admin');
+    perform protect_tenant_table('organization_members', 'admin');
+    perform grant_select('organization_slugs');
+    -- Organizations are made and removed by the owner.
+    revoke insert, delete on organizations from kindred_app;
+    if has_member_logins() then
+        revoke insert, delete on organizations from authenticated;
+        -- An admin neither makes owners nor unmakes them.
+        create policy organization_members_owner_insert on organization_members as restrictive
+            for insert to authenticated
+            with check (role <> 'owner' or organization_id = any (array(select organizations_with_role('owner'))));
+        create policy organization_members_owner_update on organization_members as restrictive
+            for update to authenticated
+            using (role <> 'owner' or organization_id = any (array(select organizations_with_role('owner'))))
+            with check (role <> 'owner' or organization_id = any (array(select organizations_with_role('owner'))));
+        create policy organization_members_owner_delete on organization_members as restrictive
+            for delete to authenticated
+            using (role <> 'owner' or organization_id = any (array(select organizations_with_role('owner'))));
+    end if;
 end
 $$;
-
-alter table organizations enable row level security;
-create policy organizations_tenant on organizations
-    using (id = nullif(current_setting('app.organization_id', true), '')::uuid)
-    with check (id = nullif(current_setting('app.organization_id', true), '')::uuid);
-grant select, update on organizations to kindred_app;
-grant select on organization_slugs to kindred_app;

@@ -1,5 +1,10 @@
 -- What the dashboard's language models read, answered, suggested, and were told.
 
+-- Functions keep the path they are made under: the schemas that exist now, and temporary objects last, never first.
+select set_config('search_path', array_to_string(array(
+    select quote_ident(s) from unnest(current_schemas(false)) with ordinality as path (s, place)
+    where s !~ '^pg_temp' order by place), ', ') || ', pg_temp', true);
+
 create table ai_context_logs (
     organization_id uuid not null,
     id uuid not null,
@@ -89,6 +94,8 @@ create table ai_suggestions (
     constraint ai_suggestions_pkey primary key (organization_id, id)
 );
 
+create index ai_suggestions_type on ai_suggestions (organization_id, suggestion_type, created_at);
+
 do $$
 declare
     t text;
@@ -96,15 +103,41 @@ begin
     foreach t in array array['ai_context_logs', 'ai_prompts', 'ai_suggestions'] loop
         execute format('create trigger %I before update on %I for each row execute function set_updated_at()',
                        t || '_updated_at', t);
-        execute format('alter table %I enable row level security', t);
-        execute format(
-            'create policy %I on %I
-             using (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)
-             with check (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)',
-            t || '_tenant', t);
-        execute format('grant select, insert, update, delete on %I to kindred_app', t);
     end loop;
+    -- Members, too, say what they think of answers and suggestions.
+    perform protect_tenant_table('ai_context_logs', 'member');
+    perform protect_tenant_table('ai_suggestions', 'member');
+    perform protect_tenant_table('ai_prompts');
 end
 $$;
 
 alter table ai_context_logs_default enable row level security;
+select ensure_month_partitions();
+
+-- The organization of shared prompt templates: every tenant reads them, none writes them. It has no members, no models
+-- and no revisions, so nothing else can be written for it.
+insert into organization_slugs (slug, organization_id) values ('kindred-system', '00000000-0000-0000-0000-000000000001');
+insert into organizations (id, name, slug)
+values ('00000000-0000-0000-0000-000000000001', 'Kindred', 'kindred-system');
+create policy ai_prompts_shared on ai_prompts for select to kindred_app, kindred_reader
+    using (organization_id = '00000000-0000-0000-0000-000000000001'
+           and nullif(current_setting('app.organization_id', true), '') is not null);
+do $$
+begin
+    if has_member_logins() then
+        create policy ai_prompts_member_shared on ai_prompts for select to authenticated
+            using (organization_id = '00000000-0000-0000-0000-000000000001');
+    end if;
+end
+$$;
+
+-- viewer < member < editor < admin < owner, active members only. A definer's, so that it answers the same to everybody;
+-- a session that is set to one organization is told nothing of another.
+create function user_has_org_permission(check_user_id uuid, check_org_id uuid, required_role text default 'member')
+returns boolean language sql stable security definer set search_path from current as $$
+    select organization_role_rank(required_role) <= coalesce(max(organization_role_rank(m.role)), 0)
+    from organization_members m
+    where m.organization_id = check_org_id and m.user_id = check_user_id and m.status = 'active'
+      and m.organization_id = coalesce(nullif(current_setting('app.organization_id', true), '')::uuid, m.organization_id)
+$$;
+select grant_execute('user_has_org_permission(uuid, uuid, text)');

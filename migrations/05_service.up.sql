@@ -48,22 +48,21 @@ create table duty_leases (
     expires_at timestamptz not null
 );
 
-alter table api_keys enable row level security;
-create policy api_keys_tenant on api_keys
-    using (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid)
-    with check (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
-grant select on api_keys to kindred_app;
+-- Digests are for the service alone.
+select protect_tenant_table('api_keys', 'hidden');
+revoke insert, update, delete on api_keys from kindred_app;
+revoke select on api_keys from kindred_reader;
 
-alter table embedding_changes enable row level security;
-create policy embedding_changes_tenant on embedding_changes
-    using (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid)
-    with check (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
-grant select, insert on embedding_changes to kindred_app;
+select protect_tenant_table('embedding_changes', 'hidden');
+revoke update, delete on embedding_changes from kindred_app;
+
+-- Leases are the owner's: no policy and no grant.
+alter table duty_leases enable row level security;
 
 -- The feed asks of many organizations at once whether they moved: ids and numbers only, so reading is free.
 alter table organization_revisions enable row level security;
-create policy organization_revisions_read on organization_revisions for select using (true);
-create policy organization_revisions_write on organization_revisions for update
+create policy organization_revisions_read on organization_revisions for select to kindred_app using (true);
+create policy organization_revisions_write on organization_revisions for update to kindred_app
     using (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid)
     with check (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
 grant select, update on organization_revisions to kindred_app;

@@ -24,3 +24,14 @@ exception when others then
     raise warning 'citus.propagate_set_commands could not be set for kindred_app: %', sqlerrm;
 end
 $$;
+
+-- On Supabase, members' policies ask auth.uid() who calls, through a function of the owner's.
+do $$
+begin
+    if exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+               where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0) then
+        grant usage on schema auth to kindred_owner;
+        grant execute on function auth.uid() to kindred_owner;
+    end if;
+end
+$$;
