@@ -13,6 +13,10 @@ begin
                and tgfoid = to_regproc('set_updated_at')) then
         execute format('drop trigger user_profiles_updated_at on %s', profiles);
     end if;
+    if exists (select from pg_policy where polrelid = profiles and polname = 'user_profiles_own_select'
+               and obj_description(oid, 'pg_policy') = 'enabled row level security') then
+        execute format('alter table %s disable row level security', profiles);
+    end if;
     for policy_name in select polname from pg_policy where polrelid = profiles and polname ~ '^user_profiles_own_' loop
         execute format('drop policy %I on %s', policy_name, profiles);
     end loop;

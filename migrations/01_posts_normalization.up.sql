@@ -126,6 +126,7 @@ create table organization_slugs (
 do $$
 declare
     adopted regclass := to_regclass('user_profiles');
+    owned boolean;
     missing record;
 begin
     if adopted is null then
@@ -147,6 +148,7 @@ begin
         comment on table user_profiles is 'made by Kindred';
         return;
     end if;
+    owned := (select pg_has_role(relowner, 'usage') from pg_class where oid = adopted);
     for missing in
         select c.name, c.definition
         from (values ('email', 'text'), ('full_name', 'text'), ('avatar_url', 'text'), ('bio', 'text'),
@@ -158,6 +160,10 @@ begin
         where not exists (select from pg_attribute a
                           where a.attrelid = adopted and a.attname = c.name and not a.attisdropped)
     loop
+        if not owned then
+            raise warning 'user_profiles belongs to another role and stays without %', missing.name;
+            continue;
+        end if;
         execute format('alter table %s add column if not exists %I %s', adopted, missing.name, missing.definition);
     end loop;
 end
@@ -166,6 +172,7 @@ $$;
 do $$
 declare
     profiles regclass := to_regclass('user_profiles');
+    made_here boolean;
 begin
     if not (select pg_has_role(relowner, 'usage') from pg_class where oid = profiles) then
         raise notice 'user_profiles belongs to another role: its trigger and policies are left as they are';
@@ -177,18 +184,25 @@ begin
         execute format('create trigger user_profiles_updated_at before update on %s
                         for each row execute function set_updated_at()', profiles);
     end if;
-    if exists (select from pg_policy where polrelid = profiles) then
+    made_here := obj_description(profiles, 'pg_class') is not distinct from 'made by Kindred';
+    if made_here then
+        execute format('alter table %s enable row level security', profiles);
+    end if;
+    if not has_member_logins() or exists (select from pg_policy where polrelid = profiles) then
         return;
     end if;
-    execute format('alter table %s enable row level security', profiles);
-    if has_member_logins() then
-        execute format('create policy user_profiles_own_select on %s for select to authenticated
-                        using (id = (select auth.uid()))', profiles);
-        execute format('create policy user_profiles_own_insert on %s for insert to authenticated
-                        with check (id = (select auth.uid()))', profiles);
-        execute format('create policy user_profiles_own_update on %s for update to authenticated
-                        using (id = (select auth.uid())) with check (id = (select auth.uid()))', profiles);
+    execute format('create policy user_profiles_own_select on %s for select to authenticated
+                    using (id = (select auth.uid()))', profiles);
+    execute format('create policy user_profiles_own_insert on %s for insert to authenticated
+                    with check (id = (select auth.uid()))', profiles);
+    execute format('create policy user_profiles_own_update on %s for update to authenticated
+                    using (id = (select auth.uid())) with check (id = (select auth.uid()))', profiles);
+    if made_here then
         execute format('grant select, insert, update on %s to authenticated', profiles);
+    elsif not (select relrowsecurity from pg_class where oid = profiles) then
+        execute format('alter table %s enable row level security', profiles);
+        -- Undone with the rest.
+        execute format('comment on policy user_profiles_own_select on %s is ''enabled row level security''', profiles);
     end if;
 end
 $$;
