@@ -177,6 +177,9 @@ declare
     lower_bound text := to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00';
     upper_bound text := to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00';
     partition_name text := parent || to_char(first_day, '"_y"YYYY"m"MM');
+    -- Beside its parent, wherever that was moved to.
+    home text := (select relnamespace::regnamespace::text from pg_class where oid = to_regclass(parent));
+    partition text := format('%s.%I', home, partition_name);
     found_rows bigint;
     moved_rows bigint;
 begin
@@ -190,27 +193,27 @@ begin
     -- One maker at a time; readers and writers go on.
     execute format('lock table only %I in share update exclusive mode', parent);
     if exists (select from pg_inherits
-               where inhparent = to_regclass(parent) and inhrelid = to_regclass(partition_name)) then
+               where inhparent = to_regclass(parent) and inhrelid = to_regclass(partition)) then
         return false;
     end if;
     -- Filled before it is attached, as no partition may be made for what the default one holds. Writers to the default
     -- partition wait, so that nothing arrives between.
     execute format('lock table only %I in access exclusive mode', parent || '_default');
-    execute format('create table %I (like %I including defaults including constraints)', partition_name, parent);
-    execute format('alter table %I enable row level security', partition_name);
+    execute format('create table %s (like %I including defaults including constraints)', partition, parent);
+    execute format('alter table %s enable row level security', partition);
     execute format('select count(*) from only %I where %I >= %L and %I < %L',
                    parent || '_default', moment, lower_bound, moment, upper_bound) into found_rows;
     if found_rows > 0 then
         execute format('with moved as (delete from only %I where %I >= %L and %I < %L returning *)
-                        insert into %I select * from moved',
-                       parent || '_default', moment, lower_bound, moment, upper_bound, partition_name);
+                        insert into %s select * from moved',
+                       parent || '_default', moment, lower_bound, moment, upper_bound, partition);
         get diagnostics moved_rows = row_count;
         if moved_rows <> found_rows then
             raise exception '% of % rows of % were moved', moved_rows, found_rows, partition_name;
         end if;
     end if;
-    execute format('alter table %I attach partition %I for values from (%L) to (%L)',
-                   parent, partition_name, lower_bound, upper_bound);
+    execute format('alter table %I attach partition %s for values from (%L) to (%L)',
+                   parent, partition, lower_bound, upper_bound);
     return true;
 end
 $$;

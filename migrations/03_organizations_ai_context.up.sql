@@ -126,7 +126,8 @@ do $$
 begin
     if has_member_logins() then
         create policy ai_prompts_member_shared on ai_prompts for select to authenticated
-            using (organization_id = '00000000-0000-0000-0000-000000000001');
+            using (organization_id = '00000000-0000-0000-0000-000000000001'
+                   and exists (select from organizations_with_role('viewer')));
     end if;
 end
 $$;
