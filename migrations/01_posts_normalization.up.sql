@@ -25,8 +25,8 @@ declare
     place integer := array_position(array['viewer', 'member', 'editor', 'admin', 'owner'], role);
 begin
     if place is null then
-        raise exception 'unknown role %; there are viewer, member, editor, admin, owner', coalesce(quote_literal(role), 'null')
-            using errcode = 'invalid_parameter_value';
+        raise exception 'unknown role %; there are viewer, member, editor, admin, owner',
+            coalesce(quote_literal(role), 'null') using errcode = 'invalid_parameter_value';
     end if;
     return place;
 end
@@ -198,7 +198,11 @@ begin
     execute format('create policy user_profiles_own_update on %s for update to authenticated
                     using (id = (select auth.uid())) with check (id = (select auth.uid()))', profiles);
     if made_here then
-        execute format('grant select, insert, update on %s to authenticated', profiles);
+        -- All but the tier.
+        execute format('grant select,
+                        insert (id, email, full_name, avatar_url, bio, website, onboarding_completed, preferences),
+                        update (email, full_name, avatar_url, bio, website, onboarding_completed, preferences)
+                        on %s to authenticated', profiles);
     elsif not (select relrowsecurity from pg_class where oid = profiles) then
         execute format('alter table %s enable row level security', profiles);
         -- Undone with the rest.
@@ -411,7 +415,9 @@ begin
     -- Organizations are made and removed by the owner.
     revoke insert, delete on organizations from kindred_app;
     if has_member_logins() then
-        revoke insert, delete on organizations from authenticated;
+        -- An admin does not raise the organization's own limits, and its slug stands in another table, too.
+        revoke insert, update, delete on organizations from authenticated;
+        grant update (name, description, logo_url, website, settings, billing_email) on organizations to authenticated;
         -- An admin neither makes owners nor unmakes them.
         create policy organization_members_owner_insert on organization_members as restrictive
             for insert to authenticated

@@ -9,7 +9,8 @@ create table time_series_metrics (
     organization_id uuid not null,
     id uuid not null,
     entity_type text not null
-        constraint time_series_metrics_entity_check check (entity_type in ('post', 'user', 'account', 'hashtag', 'campaign')),
+        constraint time_series_metrics_entity_check
+        check (entity_type in ('post', 'user', 'account', 'hashtag', 'campaign')),
     entity_id uuid not null,
     metric_name text not null,
     metric_value numeric not null,
@@ -153,7 +154,8 @@ select protect_tenant_table('organization_models', 'admin');
 select protect_tenant_table('embedding_versions');
 select protect_tenant_table('embeddings');
 
--- A partition read directly is not covered by its parent's policies: it gets none of the parent's grants, and a lock of its own.
+-- A partition read directly is not covered by its parent's policies: it gets none of the parent's grants, and a lock of
+-- its own.
 alter table time_series_metrics_default enable row level security;
 
 create trigger organization_models_updated_at before update on organization_models
@@ -197,7 +199,8 @@ begin
         return false;
     end if;
     -- Filled before it is attached, as no partition may be made for what the default one holds. Writers to the default
-    -- partition wait, so that nothing arrives between.
+    -- partition wait, so that nothing arrives between; one that waited with a row of this very month is refused, and
+    -- succeeds when it tries again.
     execute format('lock table only %I in access exclusive mode', parent || '_default');
     execute format('create table %s (like %I including defaults including constraints)', partition, parent);
     execute format('alter table %s enable row level security', partition);
@@ -275,7 +278,7 @@ begin
           and (to_date(right(c.relname, 7), 'YYYY"m"MM') + interval '1 month') at time zone 'UTC' <= before
         order by c.relname
     loop
-        -- Readers go on; a late writer of this month waits, and then finds the month gone.
+        -- Readers go on until the month is detached; a late writer of it waits, and then finds it gone.
         execute format('lock table only %s in exclusive mode', month.partition);
         execute format('select count(*) from only %s', month.partition) into found_rows;
         execute format('insert into time_series_metrics_archive (%s, archived_at) select %s, $1 from only %s',

@@ -181,12 +181,14 @@ begin
         left join media_files f on f.organization_id = l.organization_id and f.id = l.media_file_id
         union all
         -- Older rows wait for the archive, later ones for their month.
-        select 'metrics_lie_in_their_month', count(*), count(*) filter (where tableoid = 'time_series_metrics_default'::regclass)
+        select 'metrics_lie_in_their_month', count(*),
+               count(*) filter (where tableoid = 'time_series_metrics_default'::regclass)
         from time_series_metrics
         where recorded_at >= (date_trunc('month', now() at time zone 'UTC') - interval '24 months') at time zone 'UTC'
           and recorded_at < (date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC'
         union all
-        select 'context_logs_lie_in_their_month', count(*), count(*) filter (where tableoid = 'ai_context_logs_default'::regclass)
+        select 'context_logs_lie_in_their_month', count(*),
+               count(*) filter (where tableoid = 'ai_context_logs_default'::regclass)
         from ai_context_logs
         where created_at >= (date_trunc('month', now() at time zone 'UTC') - interval '24 months') at time zone 'UTC'
           and created_at < (date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC'
