@@ -1,25 +1,9 @@
--- An adopted user_profiles stays, without what was added to it; one that was made here goes.
+-- An adopted user_profiles stays; one that was made here goes.
 do $$
-declare
-    profiles regclass := to_regclass('user_profiles');
-    policy_name text;
 begin
-    if (select relnamespace = current_schema()::regnamespace and obj_description(oid, 'pg_class') = 'made by Kindred'
-        from pg_class where oid = profiles) then
-        execute format('drop table %s', profiles);
-        return;
+    if obj_description(to_regclass('user_profiles'), 'pg_class') is not distinct from 'made by Kindred' then
+        drop table user_profiles;
     end if;
-    if exists (select from pg_trigger where tgrelid = profiles and tgname = 'user_profiles_updated_at'
-               and tgfoid = to_regproc('set_updated_at')) then
-        execute format('drop trigger user_profiles_updated_at on %s', profiles);
-    end if;
-    if exists (select from pg_policy where polrelid = profiles and polname = 'user_profiles_own_select'
-               and obj_description(oid, 'pg_policy') = 'enabled row level security') then
-        execute format('alter table %s disable row level security', profiles);
-    end if;
-    for policy_name in select polname from pg_policy where polrelid = profiles and polname ~ '^user_profiles_own_' loop
-        execute format('drop policy %I on %s', policy_name, profiles);
-    end loop;
 end
 $$;
 

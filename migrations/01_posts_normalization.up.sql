@@ -7,7 +7,10 @@ select set_config('search_path', array_to_string(array(
 
 create function set_updated_at() returns trigger language plpgsql set search_path from current as $$
 begin
-    new.updated_at = now();
+    -- A row that is carried over keeps the time it came with.
+    if current_setting('kindred.carrying', true) is distinct from 'on' then
+        new.updated_at = now();
+    end if;
     return new;
 end
 $$;
@@ -169,44 +172,26 @@ begin
 end
 $$;
 
+-- An adopted table keeps its own triggers and policies: the application goes on relying on them.
 do $$
-declare
-    profiles regclass := to_regclass('user_profiles');
-    made_here boolean;
 begin
-    if not (select pg_has_role(relowner, 'usage') from pg_class where oid = profiles) then
-        raise notice 'user_profiles belongs to another role: its trigger and policies are left as they are';
+    if obj_description(to_regclass('user_profiles'), 'pg_class') is distinct from 'made by Kindred' then
         return;
     end if;
-    if not exists (select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-                   where t.tgrelid = profiles and not t.tgisinternal
-                     and (t.tgname = 'user_profiles_updated_at' or p.proname ~ 'updated_at')) then
-        execute format('create trigger user_profiles_updated_at before update on %s
-                        for each row execute function set_updated_at()', profiles);
-    end if;
-    made_here := obj_description(profiles, 'pg_class') is not distinct from 'made by Kindred';
-    if made_here then
-        execute format('alter table %s enable row level security', profiles);
-    end if;
-    if not has_member_logins() or exists (select from pg_policy where polrelid = profiles) then
-        return;
-    end if;
-    execute format('create policy user_profiles_own_select on %s for select to authenticated
-                    using (id = (select auth.uid()))', profiles);
-    execute format('create policy user_profiles_own_insert on %s for insert to authenticated
-                    with check (id = (select auth.uid()))', profiles);
-    execute format('create policy user_profiles_own_update on %s for update to authenticated
-                    using (id = (select auth.uid())) with check (id = (select auth.uid()))', profiles);
-    if made_here then
+    create trigger user_profiles_updated_at before update on user_profiles for each row execute function set_updated_at();
+    alter table user_profiles enable row level security;
+    if has_member_logins() then
+        create policy user_profiles_own_select on user_profiles for select to authenticated
+            using (id = (select auth.uid()));
+        create policy user_profiles_own_insert on user_profiles for insert to authenticated
+            with check (id = (select auth.uid()));
+        create policy user_profiles_own_update on user_profiles for update to authenticated
+            using (id = (select auth.uid())) with check (id = (select auth.uid()));
         -- All but the tier.
-        execute format('grant select,
-                        insert (id, email, full_name, avatar_url, bio, website, onboarding_completed, preferences),
-                        update (email, full_name, avatar_url, bio, website, onboarding_completed, preferences)
-                        on %s to authenticated', profiles);
-    elsif not (select relrowsecurity from pg_class where oid = profiles) then
-        execute format('alter table %s enable row level security', profiles);
-        -- Undone with the rest.
-        execute format('comment on policy user_profiles_own_select on %s is ''enabled row level security''', profiles);
+        grant select,
+            insert (id, email, full_name, avatar_url, bio, website, onboarding_completed, preferences),
+            update (email, full_name, avatar_url, bio, website, onboarding_completed, preferences)
+            on user_profiles to authenticated;
     end if;
 end
 $$;
@@ -406,9 +391,10 @@ begin
                        t || '_updated_at', t);
     end loop;
     foreach t in array array['posts_core', 'posts_content', 'media_files', 'post_media_links', 'post_insights',
-                             'chat_messages', 'content_ideas', 'hashtags'] loop
+                             'content_ideas', 'hashtags'] loop
         perform protect_tenant_table(t::regclass);
     end loop;
+    perform protect_tenant_table('chat_messages', 'member');
     perform protect_tenant_table('organizations', 'admin');
     perform protect_tenant_table('organization_members', 'admin');
     perform grant_select('organization_slugs');

@@ -151,8 +151,9 @@ select protect_tenant_table('time_series_metrics');
 select protect_tenant_table('time_series_metrics_archive', 'nobody');
 revoke insert, update, delete on time_series_metrics_archive from kindred_app;
 select protect_tenant_table('organization_models', 'admin');
-select protect_tenant_table('embedding_versions');
-select protect_tenant_table('embeddings');
+-- Versions are written by the service alone, which keeps their history and the change log in step.
+select protect_tenant_table('embedding_versions', 'nobody');
+select protect_tenant_table('embeddings', 'nobody');
 
 -- A partition read directly is not covered by its parent's policies: it gets none of the parent's grants, and a lock of
 -- its own.

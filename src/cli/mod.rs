@@ -4,6 +4,7 @@ mod command;
 mod demo;
 mod key;
 mod migrate;
+mod migrate_report;
 mod organization;
 mod output;
 mod prepare;

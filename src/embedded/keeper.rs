@@ -153,6 +153,13 @@ mod tests {
         command
     }
 
+    /// A child that an interrupt ends, even where the one who started us ignores interrupts (a shell's background job does).
+    fn sleeper() -> Command {
+        let mut command = Command::new("python3");
+        command.args(["-c", "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"]);
+        command
+    }
+
     #[tokio::test]
     async fn children_are_started_one_after_the_other_and_reaped() {
         let keeper = Keeper::start().expect("a thread");
@@ -169,7 +176,7 @@ mod tests {
     async fn a_dropped_keeper_takes_its_child_along() {
         use std::os::unix::process::ExitStatusExt;
         let keeper = Keeper::start().expect("a thread");
-        let launched = keeper.launch(shell("exec sleep 600")).await.expect("started");
+        let launched = keeper.launch(sleeper()).await.expect("started");
         assert!(keeper.pid().is_some());
         drop(keeper);
         let status = launched.exited.await.expect("ended");

@@ -35,3 +35,25 @@ begin
     end if;
 end
 $$;
+
+-- A legacy application's tables: the owner gets the rights of those who own them, and the tables of superusers themselves.
+do $$
+declare
+    legacy record;
+begin
+    for legacy in
+        select c.oid::regclass as relation, r.rolname as owner, r.rolsuper as of_superuser
+        from pg_class c join pg_roles r on r.oid = c.relowner
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and r.rolname <> 'kindred_owner'
+          and to_regclass('public.posts_core') is null
+          and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
+    loop
+        if legacy.of_superuser then
+            execute format('alter table %s owner to kindred_owner', legacy.relation);
+        else
+            execute format('grant %I to kindred_owner', legacy.owner);
+        end if;
+    end loop;
+    grant usage, create on schema public to kindred_owner;
+end
+$$;

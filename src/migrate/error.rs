@@ -44,6 +44,47 @@ pub enum MigrateError {
         /// Why not.
         reason: String,
     },
+    /// The database is a legacy one, which `up` alone must not touch.
+    #[error("the database holds a legacy application's tables: look at `kindred migrate plan`, then run `kindred migrate up`")]
+    IsLegacy,
+    /// Something stands in the way of a migration.
+    #[error("{0}\nnothing was changed; kindred migrate plan shows everything that is in the way")]
+    Blocked(String),
+    /// No backup could be taken or checked.
+    #[error("no checked backup: {0}")]
+    Backup(String),
+    /// An option of the migration is wrong.
+    #[error("{0}")]
+    Options(String),
+    /// Legacy vectors were adopted under another model.
+    #[error("legacy vectors were adopted under the model {chosen}, not {asked}: leave --legacy-model out, or start anew after kindred migrate down --to 0")]
+    OtherModel {
+        /// The model they were adopted under.
+        chosen: String,
+        /// The model that was asked for.
+        asked: String,
+    },
+    /// Both sides differ.
+    #[error("the legacy and the new side differ ({0}): nothing was cut over; kindred migrate verify names the rows")]
+    Differs(String),
+    /// Another run is at work.
+    #[error("another kindred migrate is at work on this database: wait for it, or stop it")]
+    Busy,
+    /// Somebody holds rows or tables too long.
+    #[error("{0} stayed locked by somebody else's transaction: look at pg_stat_activity for one that is idle in transaction, then run it again")]
+    Locked(String),
+    /// No legacy database is being carried over.
+    #[error("no migration of a legacy database is under way here")]
+    NothingUnderWay,
+    /// The cut-over has happened.
+    #[error("the cut-over has happened, so every organization reads the new side; kindred migrate down --cut-over takes it back")]
+    CutOverDone,
+    /// The migration was finalized.
+    #[error("the migration was finalized, so there is no way back but a backup")]
+    Finalized,
+    /// No organization has the slug.
+    #[error("no organization has the slug {0:?}; kindred organization list shows them")]
+    NoOrganization(String),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -52,9 +93,20 @@ pub enum MigrateError {
 impl Classify for MigrateError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Newer { .. } | Self::Older { .. } | Self::Rewritten(_) | Self::UnsafeRole { .. } => {
-                Kind::FailedPrecondition
-            }
+            Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Rewritten(_)
+            | Self::UnsafeRole { .. }
+            | Self::IsLegacy
+            | Self::Blocked(_)
+            | Self::OtherModel { .. }
+            | Self::Differs(_)
+            | Self::NothingUnderWay
+            | Self::CutOverDone
+            | Self::Finalized => Kind::FailedPrecondition,
+            Self::Backup(_) | Self::Options(_) => Kind::Invalid,
+            Self::NoOrganization(_) => Kind::NotFound,
+            Self::Busy | Self::Locked(_) => Kind::Unavailable,
             Self::Failed(_) => Kind::Internal,
             Self::Database(_) => Kind::Unavailable,
         }

@@ -4,6 +4,8 @@ use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{Connection, PgConnection};
 
 use super::MigrateError;
+use super::connection::connect;
+use super::legacy::{self, Origin};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -19,17 +21,31 @@ pub struct SchemaState {
 }
 
 /// Applies what is missing; safe to run again. Needs the owner's rights.
+///
+/// # Errors
+/// Where the database is a legacy one: [`super::carry_over`] is for those.
 pub async fn up(owner_url: &str) -> Result<SchemaState, MigrateError> {
-    let mut connection = PgConnection::connect(owner_url).await?;
-    MIGRATIONS.run(&mut connection).await.map_err(explained)?;
+    let mut connection = connect(owner_url).await?;
+    if legacy::origin(&mut connection).await? == Origin::Legacy {
+        return Err(MigrateError::IsLegacy);
+    }
+    run_migrations(&mut connection).await?;
     let state = state_of(&mut connection).await?;
     connection.close().await?;
     Ok(state)
 }
 
+/// Applies what is missing on an open connection of the owner.
+pub(super) async fn run_migrations(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    MIGRATIONS.run(connection).await.map_err(explained)
+}
+
 /// Undoes migrations down to and without `target`: with 0, all of them. Needs the owner's rights.
 pub async fn down(owner_url: &str, target: i64) -> Result<SchemaState, MigrateError> {
-    let mut connection = PgConnection::connect(owner_url).await?;
+    let mut connection = connect(owner_url).await?;
+    if matches!(legacy::origin(&mut connection).await?, Origin::UnderWay | Origin::Finalized) {
+        return Err(MigrateError::IsLegacy);
+    }
     MIGRATIONS.undo(&mut connection, target).await.map_err(explained)?;
     let state = state_of(&mut connection).await?;
     connection.close().await?;
@@ -41,7 +57,7 @@ pub async fn down(owner_url: &str, target: i64) -> Result<SchemaState, MigrateEr
 /// # Errors
 /// Where it is newer than this program, or holds another text of a migration.
 pub async fn schema_state(url: &str) -> Result<SchemaState, MigrateError> {
-    let mut connection = PgConnection::connect(url).await?;
+    let mut connection = connect(url).await?;
     let state = state_of(&mut connection).await?;
     connection.close().await?;
     Ok(state)

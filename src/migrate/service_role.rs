@@ -1,13 +1,14 @@
 //! Whether a role may serve requests.
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, Row};
 
+use super::connection::connect;
 use super::{MigrateError, schema_state};
 
 /// Refuses a role that owns tables, is a superuser, or may bypass row level security; and a schema that is not this
 /// program's.
 pub async fn check_service_role(url: &str) -> Result<(), MigrateError> {
-    let mut connection = PgConnection::connect(url).await?;
+    let mut connection = connect(url).await?;
     let row = sqlx::query(
         "SELECT current_user::text AS role, rolsuper, rolbypassrls,
                 (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -104,6 +104,11 @@ impl Urls {
     }
 }
 
+/// The folder of the embedded Postgres' programs, fetched where it is missing: `pg_dump` among them.
+pub async fn postgres_programs(config: &Config) -> Result<PathBuf, StartError> {
+    Ok(binaries(config).await?.join("bin"))
+}
+
 async fn binaries(config: &Config) -> Result<PathBuf, StartError> {
     Ok(fetch(&Part::postgres()?, &fetch_settings(config)).await?)
 }

@@ -10,7 +10,7 @@ mod settings;
 
 pub use application::{Application, Mode};
 pub use config::{Config, DatabaseChoice, EmbedderChoice};
-pub use databases::{Databases, Urls, owner_url};
+pub use databases::{Databases, Urls, owner_url, postgres_programs};
 pub use error::StartError;
 pub use service::{Service, serve};
 pub use settings::Settings;

@@ -42,6 +42,8 @@ impl DatabaseSettings {
             ("statement_timeout", self.statement_timeout.as_millis().to_string()),
             ("lock_timeout", self.lock_timeout.as_millis().to_string()),
             ("idle_in_transaction_session_timeout", "60000".to_owned()),
+            // Beside a legacy database the tables are in `kindred` until they take over; pgvector may be in `extensions`.
+            ("search_path", "kindred,public,extensions".to_owned()),
         ]))
     }
 }

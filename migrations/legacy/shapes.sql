@@ -1,0 +1,76 @@
+-- The shapes that legacy tables have in the wild, read as one: a view a table, with the columns that are expected.
+
+create or replace function kindred_migration.as_uuid(given text) returns uuid language sql immutable as $$
+    select case
+        when given is null or given = '' then null
+        when given ~* '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$' then given::uuid
+        else md5(given)::uuid
+    end
+$$;
+
+-- A UUID of version 7's form whose time is `at`, the same for the same seed.
+create or replace function kindred_migration.uuid_at(at timestamptz, seed text) returns uuid language sql immutable as $$
+    select (lpad(to_hex(greatest(0, floor(extract(epoch from at) * 1000))::bigint), 12, '0')
+            || '7' || substr(md5(seed), 1, 3) || '8' || substr(md5(seed), 4, 15))::uuid
+$$;
+
+-- The type of a legacy table's column; null where the table or the column is absent.
+create or replace function kindred_migration.type_of(relation regclass, name text) returns text
+language sql stable as $$
+    select t.typname::text from pg_attribute a join pg_type t on t.oid = a.atttypid
+    where a.attrelid = relation and a.attname = name and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- SQL that reads one column of a legacy row `t` as `wanted`.
+create or replace function kindred_migration.reading(relation regclass, name text, wanted text) returns text
+language sql stable as $$
+    select case
+        when wanted = 'uuid' and found <> 'uuid' then format('kindred_migration.as_uuid(t.%I::text)', name)
+        when wanted = 'double precision[]' and found = 'vector' then format('t.%I::real[]::double precision[]', name)
+        when wanted = 'timestamptz' and found in ('timestamp', 'date')
+            then format('(t.%I::timestamp at time zone ''UTC'')', name)
+        when wanted = 'jsonb' and found = 'text' then format('to_jsonb(t.%I)', name)
+        when wanted = 'text[]' and found in ('text', 'varchar')
+            then format('(case when t.%1$I is null then null else array[t.%1$I::text] end)', name)
+        when wanted = 'text[]' and found = 'jsonb'
+            then format('(case when jsonb_typeof(t.%1$I) = ''array'' then array(select jsonb_array_elements_text(t.%1$I)) end)', name)
+        else format('t.%I::%s', name, wanted)
+    end
+    from kindred_migration.type_of(relation, name) as found
+$$;
+
+-- Makes the view kindred_migration.<source>_source. `columns` is a list of {"name", "type", "from": [names]}; of several
+-- names that exist, the first that is not null counts. `extra` holds every column that nothing here knows.
+create or replace function kindred_migration.read_source(source text, relation regclass, columns jsonb) returns void
+language plpgsql as $$
+declare
+    spec jsonb;
+    parts text[] := '{}';
+    known text[] := '{}';
+    found text[];
+    expression text;
+begin
+    for spec in select * from jsonb_array_elements(columns) loop
+        select coalesce(array_agg(name order by place), '{}') into found
+        from jsonb_array_elements_text(coalesce(spec -> 'from', jsonb_build_array(spec ->> 'name'))) with ordinality as n (name, place)
+        where kindred_migration.type_of(relation, name) is not null;
+        insert into kindred_migration.columns select source, name, spec ->> 'name' from unnest(found) as name
+        on conflict do nothing;
+        select string_agg(kindred_migration.reading(relation, name, spec ->> 'type'), ', ') into expression
+        from unnest(found) as name;
+        -- A text that is read as a UUID may say more than the UUID does: it stays among the extra ones, too.
+        known := known || array(select name from unnest(found) as name
+                                where spec ->> 'type' <> 'uuid' or kindred_migration.type_of(relation, name) = 'uuid');
+        expression := coalesce('coalesce(' || expression || ')', 'null::' || (spec ->> 'type'));
+        parts := parts || format('%s as %I', expression, spec ->> 'name');
+    end loop;
+    if relation is null then
+        execute format('create or replace view kindred_migration.%I as select %s, null::jsonb as extra where false',
+                       source || '_source', array_to_string(parts, ', '));
+    else
+        execute format('create or replace view kindred_migration.%I as
+                        select %s, nullif(to_jsonb(t) - %L::text[], ''{}'') as extra from %s t',
+                       source || '_source', array_to_string(parts, ', '), known, relation);
+    end if;
+end
+$$;
