@@ -1,15 +1,20 @@
 //! The schema: roles and extension by a superuser, tables by the owner, the check that a service role cannot bypass
-//! them, and the catalog of the schema as it is.
+//! them, and what is written from the schema as it is: TypeScript types.
 
 mod bootstrap;
 mod catalog;
 mod error;
 mod literals;
+mod page;
+#[cfg(test)]
+mod samples;
 mod schema;
 mod service_role;
+mod typescript;
 
 pub use bootstrap::{RolePasswords, bootstrap, create_database};
 pub use catalog::{Argument, Catalog, Column, DataType, ForeignKey, Function, Returns, Table, View, catalog};
 pub use error::MigrateError;
 pub use schema::{SchemaState, down, schema_state, up};
 pub use service_role::check_service_role;
+pub use typescript::typescript;
