@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::output;
 use super::prepare::{Failure, prepared};
-use crate::migrate::{self as schema, RolePasswords, SchemaState};
+use crate::migrate::{self as schema, Catalog, RolePasswords, SchemaState};
 use crate::runtime::{Settings, owner_url};
 
 #[derive(Debug, Args)]
@@ -22,6 +22,16 @@ enum Command {
     },
     /// Show which migrations are applied
     Status {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print the schema as TypeScript types, in the form of Supabase's clients
+    Types {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print the schema as an entity-relationship diagram in DOT, which `dot -Tsvg` draws
+    Diagram {
         #[command(flatten)]
         settings: Settings,
     },
@@ -64,6 +74,8 @@ impl Migrate {
                 server.stop().await;
                 show(&state?);
             }
+            Command::Types { settings } => print(&settings, schema::typescript).await?,
+            Command::Diagram { settings } => print(&settings, schema::diagram).await?,
             Command::Down { to, settings } => {
                 let config = prepared(&settings)?;
                 let (url, server) = owner_url(&config).await?;
@@ -85,4 +97,14 @@ fn show(state: &SchemaState) {
     for (number, name, applied) in &state.steps {
         output::line(format_args!("{number:02}  {}  {name}", if *applied { "applied" } else { "missing" }));
     }
+}
+
+/// Prints what is written from the schema as it is.
+async fn print(settings: &Settings, write: fn(&Catalog) -> String) -> Result<(), Failure> {
+    let config = prepared(settings)?;
+    let (url, server) = owner_url(&config).await?;
+    let catalog = schema::catalog(&url).await;
+    server.stop().await;
+    output::line(write(&catalog?).trim_end());
+    Ok(())
 }
