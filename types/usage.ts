@@ -57,3 +57,27 @@ export function columns(embedding: Tables<"embeddings">, log: Tables<"ai_context
   same<typeof embedding.occurred_at, string | null>(true);
   same<typeof log.feedback_score, number | null>(true);
 }
+
+/** Calls a function: what has a default can be left out, the result is a list of rows. */
+export async function similar(): Promise<void> {
+  const { data } = await client.rpc("find_similar_content", {
+    input_entity_type: "post",
+    input_entity_id: id,
+    max_results: 5,
+  });
+  const found = data?.[0];
+  if (found === undefined) return;
+  same<typeof found.similarity_score, number>(true);
+  same<typeof found.entity_id, string>(true);
+  same<typeof found.metadata, Json>(true);
+
+  // @ts-expect-error Similar to what?
+  await client.rpc("find_similar_content", { input_entity_type: "post" });
+  // @ts-expect-error A number of results is a number.
+  await client.rpc("find_similar_content", { input_entity_type: "post", input_entity_id: id, max_results: "5" });
+
+  const permitted = await client.rpc("user_has_org_permission", { check_user_id: id, check_org_id: organization_id });
+  same<typeof permitted.data, boolean | null>(true);
+  const archived = await client.rpc("archive_old_metrics");
+  same<typeof archived.data, number | null>(true);
+}
