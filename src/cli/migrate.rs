@@ -77,6 +77,16 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Print the schema as TypeScript types, in the form of Supabase's clients
+    Types {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print the schema as an entity-relationship diagram in DOT, which `dot -Tsvg` draws
+    Diagram {
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Create roles, ownership and the pgvector extension in a database, as a superuser; safe to run again
     Bootstrap {
         /// The database, as a superuser
@@ -159,7 +169,9 @@ impl Migrate {
             | Command::Verify { settings, .. }
             | Command::Switch { settings, .. }
             | Command::Down { settings, .. }
-            | Command::Finalize { settings, .. } => settings,
+            | Command::Finalize { settings, .. }
+            | Command::Types { settings }
+            | Command::Diagram { settings } => settings,
         };
         let config = prepared(settings)?;
         let (url, server) = owner_url(&config).await?;
@@ -205,6 +217,8 @@ impl Command {
                 output::line("the legacy tables serve again; kindred migrate up brings both sides into step");
             }
             Self::Finalize { drop_backup, .. } => output::line(schema::finalize(url, *drop_backup).await?),
+            Self::Types { .. } => output::line(schema::typescript(&schema::catalog(url).await?).trim_end()),
+            Self::Diagram { .. } => output::line(schema::diagram(&schema::catalog(url).await?).trim_end()),
             // It is run without an owner's database.
             Self::Bootstrap { .. } => {}
         }

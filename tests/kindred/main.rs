@@ -6,6 +6,7 @@
 
 mod access;
 mod context;
+mod deliverables;
 mod embedder;
 mod harness;
 mod lifecycle;
