@@ -1219,6 +1219,7 @@ export type Database = {
         Row: {
           created_at: string
           id: string
+          media_type: "image" | "video" | "text" | "carousel" | null
           organization_id: string
           platforms: string[]
           published_at: string | null
@@ -1231,6 +1232,7 @@ export type Database = {
         Insert: {
           created_at?: string
           id: string
+          media_type?: "image" | "video" | "text" | "carousel" | null
           organization_id: string
           platforms?: string[]
           published_at?: string | null
@@ -1243,6 +1245,7 @@ export type Database = {
         Update: {
           created_at?: string
           id?: string
+          media_type?: "image" | "video" | "text" | "carousel" | null
           organization_id?: string
           platforms?: string[]
           published_at?: string | null
@@ -1269,11 +1272,13 @@ export type Database = {
           entity_type: "post" | "user" | "account" | "hashtag" | "campaign"
           id: string
           metadata: Json
+          metric_kind: "cumulative" | "delta" | "gauge"
           metric_name: string
           metric_value: number
           organization_id: string
           platform: string
           recorded_at: string
+          source: string
         }
         Insert: {
           created_at?: string
@@ -1281,11 +1286,13 @@ export type Database = {
           entity_type: "post" | "user" | "account" | "hashtag" | "campaign"
           id: string
           metadata?: Json
+          metric_kind?: "cumulative" | "delta" | "gauge"
           metric_name: string
           metric_value: number
           organization_id: string
           platform?: string
           recorded_at: string
+          source?: string
         }
         Update: {
           created_at?: string
@@ -1293,11 +1300,61 @@ export type Database = {
           entity_type?: "post" | "user" | "account" | "hashtag" | "campaign"
           id?: string
           metadata?: Json
+          metric_kind?: "cumulative" | "delta" | "gauge"
           metric_name?: string
           metric_value?: number
           organization_id?: string
           platform?: string
           recorded_at?: string
+          source?: string
+        }
+        Relationships: []
+      }
+      time_series_metrics_archive: {
+        Row: {
+          archived_at: string
+          created_at: string
+          entity_id: string
+          entity_type: string
+          id: string
+          metadata: Json
+          metric_kind: string
+          metric_name: string
+          metric_value: number
+          organization_id: string
+          platform: string
+          recorded_at: string
+          source: string
+        }
+        Insert: {
+          archived_at?: string
+          created_at: string
+          entity_id: string
+          entity_type: string
+          id: string
+          metadata: Json
+          metric_kind: string
+          metric_name: string
+          metric_value: number
+          organization_id: string
+          platform: string
+          recorded_at: string
+          source: string
+        }
+        Update: {
+          archived_at?: string
+          created_at?: string
+          entity_id?: string
+          entity_type?: string
+          id?: string
+          metadata?: Json
+          metric_kind?: string
+          metric_name?: string
+          metric_value?: number
+          organization_id?: string
+          platform?: string
+          recorded_at?: string
+          source?: string
         }
         Relationships: []
       }
@@ -1345,19 +1402,132 @@ export type Database = {
       }
     }
     Views: {
+      analytics_dashboard: {
+        Row: {
+          comments_count: number | null
+          day: string | null
+          engagement: number | null
+          engagement_rate: number | null
+          impressions: number | null
+          likes: number | null
+          organization_id: string | null
+          platform: string | null
+          posts: number | null
+          reach: number | null
+          recorded_at: string | null
+          shares: number | null
+        }
+        Relationships: []
+      }
+      kpi_answer_time: {
+        Row: {
+          answers: number | null
+          median_s: number | null
+          model_version: string | null
+          month: string | null
+          organization_id: string | null
+          p95_s: number | null
+        }
+        Relationships: []
+      }
+      kpi_index_hits: {
+        Row: {
+          hit_ratio: number | null
+          idx_blks_hit: number | null
+          idx_blks_read: number | null
+          idx_scan: number | null
+          idx_tup_read: number | null
+          index_name: string | null
+          method: string | null
+          table_name: string | null
+        }
+        Relationships: []
+      }
+      kpi_similarity_accuracy: {
+        Row: {
+          helpful_share: number | null
+          judged: number | null
+          mean_score: number | null
+          model_version: string | null
+          month: string | null
+          organization_id: string | null
+          retrievals: number | null
+        }
+        Relationships: []
+      }
+      kpi_suggestion_acceptance: {
+        Row: {
+          acceptance_rate: number | null
+          accepted: number | null
+          dismissed: number | null
+          mean_rating: number | null
+          organization_id: string | null
+          suggested: number | null
+          suggestion_type: string | null
+          undecided: number | null
+        }
+        Relationships: []
+      }
+      kpi_table_reads: {
+        Row: {
+          idx_scan: number | null
+          idx_tup_fetch: number | null
+          index_scan_share: number | null
+          n_dead_tup: number | null
+          n_live_tup: number | null
+          seq_scan: number | null
+          seq_tup_read: number | null
+          table_name: string | null
+        }
+        Relationships: []
+      }
+      kpi_table_sizes: {
+        Row: {
+          estimated_rows: number | null
+          index_bytes: number | null
+          measured_at: string | null
+          table_name: string | null
+          total_bytes: number | null
+        }
+        Relationships: []
+      }
+      latest_post_insights: {
+        Row: {
+          comments_count: number | null
+          engagement_rate: number | null
+          impressions: number | null
+          likes: number | null
+          organization_id: string | null
+          platform: string | null
+          post_id: string | null
+          reach: number | null
+          recorded_at: string | null
+          shares: number | null
+        }
+        Relationships: []
+      }
       posts_unified: {
         Row: {
           alt_text: string | null
           caption: string | null
+          comments_count: number | null
           content: string | null
           created_at: string | null
           hashtags: string[] | null
           id: string | null
+          impressions: number | null
+          insights_recorded_at: string | null
+          likes: number | null
+          media: Json | null
+          media_type: string | null
+          media_urls: string[] | null
           metadata: Json | null
           organization_id: string | null
           platforms: string[] | null
           published_at: string | null
+          reach: number | null
           scheduled_at: string | null
+          shares: number | null
           status: string | null
           tags: string[] | null
           title: string | null
@@ -1366,9 +1536,86 @@ export type Database = {
         }
         Relationships: []
       }
+      top_performing_posts: {
+        Row: {
+          comments_count: number | null
+          engagement: number | null
+          engagement_rate: number | null
+          impressions: number | null
+          likes: number | null
+          media_type: string | null
+          organization_id: string | null
+          place: number | null
+          platforms: string[] | null
+          post_id: string | null
+          published_at: string | null
+          reach: number | null
+          recorded_at: string | null
+          shares: number | null
+          status: string | null
+          title: string | null
+          user_id: string | null
+        }
+        Relationships: []
+      }
     }
     Functions: {
-      [_ in never]: never
+      archive_old_metrics: {
+        Args: never
+        Returns: number
+      }
+      finalize_migration_cleanup: {
+        Args: never
+        Returns: string
+      }
+      find_similar_content: {
+        Args: {
+          input_entity_type: string
+          input_entity_id: string
+          similarity_threshold?: number
+          max_results?: number
+        }
+        Returns: {
+          entity_type: string
+          entity_id: string
+          source_field: string
+          similarity_score: number
+          metadata: Json
+        }[]
+      }
+      get_metrics_aggregated: {
+        Args: {
+          input_entity_type: string
+          input_entity_id: string
+          input_metric_name: string
+          time_period?: string
+        }
+        Returns: {
+          period_start: string
+          total_value: number
+          avg_value: number
+          max_value: number
+          min_value: number
+        }[]
+      }
+      user_has_org_permission: {
+        Args: {
+          check_user_id: string
+          check_org_id: string
+          required_role?: string
+        }
+        Returns: boolean
+      }
+      verify_migration_integrity: {
+        Args: never
+        Returns: {
+          check_name: string
+          status: string
+          old_count: number
+          new_count: number
+          data_loss: number
+        }[]
+      }
     }
     Enums: {
       [_ in never]: never
