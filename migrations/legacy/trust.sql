@@ -150,7 +150,8 @@ begin
     if (select contracted_at is null from kindred_migration.settings) then
         raise exception 'the cut-over has not happened' using hint = 'run kindred migrate up';
     end if;
-    select string_agg(v.check_name, ', ') into failed from kindred_migration.verify() v where v.status <> 'ok';
+    perform ensure_month_partitions();
+    select string_agg(v.check_name, ', ') into failed from verify_migration_integrity() v where v.status <> 'ok';
     if failed is not null then
         raise exception 'the verification failed: %', failed using hint = 'kindred migrate verify names the rows';
     end if;
