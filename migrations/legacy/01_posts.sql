@@ -68,30 +68,31 @@ language sql immutable as $$
 $$;
 
 create or replace view kindred_migration.wanted_posts_core_of_posts as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id, s.title,
+select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id, s.title,
        s.media_type, coalesce(s.status, 'draft') as status, coalesce(s.platforms, '{}') as platforms,
        s.scheduled_at, s.published_at, coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.posts_source s
-where kindred_migration.organization_of(s.user_id) is not null;
+where s.organization_id is not null;
 
 create or replace view kindred_migration.wanted_posts_content_of_posts as
-select s.id as source_id, p.organization_id, s.id as post_id, s.content,
+select s.id as source_id, s.organization_id, s.id as post_id, s.content,
        array(select h.tag from kindred_migration.post_hashtags_source l
              join kindred_migration.hashtags_source h on h.id = l.hashtag_id
              where l.post_id = s.id order by h.tag) as hashtags,
        coalesce(s.tags, '{}') as tags,
        coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
-       p.created_at, p.updated_at
-from kindred_migration.posts_source s join kindred_migration.wanted_posts_core_of_posts p on p.source_id = s.id;
+       coalesce(s.created_at, s.updated_at, 'epoch') as created_at, coalesce(s.updated_at, s.created_at, 'epoch') as updated_at
+from kindred_migration.posts_source s
+where s.organization_id is not null;
 
 create or replace view kindred_migration.media_of_posts as
-select s.id as post_id, p.organization_id, s.user_id, m.url, (m.place - 1)::integer as order_index, s.media_type,
-       md5(s.id || ':' || m.place || ':' || m.url)::uuid as id, p.created_at
+select s.id as post_id, s.organization_id, s.user_id, m.url, (m.place - 1)::integer as order_index, s.media_type,
+       md5(s.id || ':' || m.place || ':' || m.url)::uuid as id,
+       coalesce(s.created_at, s.updated_at, 'epoch') as created_at
 from kindred_migration.posts_source s
-join kindred_migration.wanted_posts_core_of_posts p on p.source_id = s.id
 cross join lateral unnest(s.media_urls) with ordinality as m (url, place)
-where btrim(m.url) <> '';
+where btrim(m.url) <> '' and s.organization_id is not null;
 
 create or replace view kindred_migration.wanted_media_files_of_posts as
 select post_id as source_id, organization_id, id, user_id,
@@ -107,13 +108,12 @@ from kindred_migration.media_of_posts;
 
 -- The counts that a post carries itself are an aggregate over its platforms: an insight, never a metric of its own.
 create or replace view kindred_migration.wanted_post_insights_of_posts as
-select s.id as source_id, p.organization_id, md5('aggregate of post ' || s.id)::uuid as id, s.id as post_id, '' as platform,
+select s.id as source_id, s.organization_id, md5('aggregate of post ' || s.id)::uuid as id, s.id as post_id, '' as platform,
        coalesce(s.reach, 0) as reach, coalesce(s.impressions, 0) as impressions, coalesce(s.likes, 0) as likes,
-       coalesce(s.comments, 0) as comments_count, coalesce(s.shares, 0) as shares, p.updated_at as recorded_at,
-       p.created_at
+       coalesce(s.comments, 0) as comments_count, coalesce(s.shares, 0) as shares, 
+       coalesce(s.updated_at, s.created_at, 'epoch') as recorded_at, coalesce(s.created_at, s.updated_at, 'epoch') as created_at
 from kindred_migration.posts_source s
-join kindred_migration.wanted_posts_core_of_posts p on p.source_id = s.id
-where coalesce(s.reach, s.impressions, s.likes, s.comments, s.shares) is not null;
+where coalesce(s.reach, s.impressions, s.likes, s.comments, s.shares) is not null and s.organization_id is not null;
 
 create or replace function kindred_migration.after_posts(ids uuid[]) returns void language plpgsql as $$
 declare
@@ -137,10 +137,10 @@ $$;
 
 -- Hashtags were shared by all; now each organization that used one has its own, under the same id.
 create or replace view kindred_migration.hashtag_users as
-select l.hashtag_id, kindred_migration.organization_of(p.user_id) as organization_id
+select l.hashtag_id, p.organization_id as organization_id
 from kindred_migration.post_hashtags_source l join kindred_migration.posts_source p on p.id = l.post_id
 union
-select a.hashtag_id, kindred_migration.organization_of(a.user_id) from kindred_migration.hashtag_analytics_source a
+select a.hashtag_id, a.organization_id from kindred_migration.hashtag_analytics_source a
 union
 select h.id, s.default_organization from kindred_migration.hashtags_source h, kindred_migration.settings s;
 
@@ -166,7 +166,7 @@ create or replace function kindred_migration.after_hashtags(ids uuid[]) returns 
 $$;
 
 create or replace view kindred_migration.wanted_media_files_of_media_files as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        coalesce(s.filename, kindred_migration.file_name_of(s.storage_url, 'media')) as filename, s.original_filename,
        s.storage_url, s.file_size, s.mime_type,
        coalesce(case when s.file_type in ('image', 'video', 'audio', 'document') then s.file_type end,
@@ -177,23 +177,23 @@ select s.id as source_id, kindred_migration.organization_of(s.user_id) as organi
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.media_files_source s
-where kindred_migration.organization_of(s.user_id) is not null;
+where s.organization_id is not null;
 
 create or replace view kindred_migration.wanted_chat_messages_of_chat_messages as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        s.conversation_id, coalesce(s.role, 'user') as role, s.content,
        coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.chat_messages_source s
-where kindred_migration.organization_of(s.user_id) is not null;
+where s.organization_id is not null;
 
 create or replace function kindred_migration.after_chat_messages(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry_vectors('chat_messages', ids)
 $$;
 
 create or replace view kindred_migration.wanted_content_ideas_of_content_ideas as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id, s.title,
+select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id, s.title,
        s.description, s.content_type, coalesce(s.platforms, '{}') as platforms, coalesce(s.tags, '{}') as tags,
        s.category, s.priority, coalesce(s.status, 'idea') as status, s.due_date, s.notes,
        coalesce(s.is_saved, false) as is_saved,
@@ -201,7 +201,7 @@ select s.id as source_id, kindred_migration.organization_of(s.user_id) as organi
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.content_ideas_source s
-where kindred_migration.organization_of(s.user_id) is not null;
+where s.organization_id is not null;
 
 create or replace function kindred_migration.after_content_ideas(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry_vectors('content_ideas', ids)

@@ -11,83 +11,108 @@ select kindred_migration.read_source('user_embeddings', kindred_migration.legacy
     {"name": "confidence_score", "type": "real"}, {"name": "created_at", "type": "timestamptz"}]');
 
 create or replace view kindred_migration.vectors as
-select 'posts' as source, s.id as source_id, p.organization_id, 'post' as entity_type, 'content' as source_field,
-       s.content, s.embedding, p.platforms[1] as platform, coalesce(s.tags, '{}') as tags, p.status, p.created_at as occurred_at
-from kindred_migration.posts_source s join kindred_migration.wanted_posts_core_of_posts p on p.source_id = s.id
+select 'posts' as source, s.id as source_id, s.organization_id, 'post' as entity_type, 'content' as source_field,
+       s.content, s.embedding, s.platforms[1] as platform, coalesce(s.tags, '{}') as tags,
+       coalesce(s.status, 'draft') as status, coalesce(s.created_at, s.updated_at, 'epoch') as occurred_at
+from kindred_migration.posts_source s where s.organization_id is not null
 union all
-select 'chat_messages', s.id, m.organization_id, 'chat', 'content', s.content, s.embedding, null, '{}', null, m.created_at
-from kindred_migration.chat_messages_source s
-join kindred_migration.wanted_chat_messages_of_chat_messages m on m.source_id = s.id
+select 'chat_messages', s.id, s.organization_id, 'chat', 'content', s.content, s.embedding, null, '{}', null, coalesce(s.created_at, s.updated_at, 'epoch')
+from kindred_migration.chat_messages_source s where s.organization_id is not null
 union all
-select 'content_ideas', s.id, i.organization_id, 'content_idea', 'description', s.description, s.embedding, i.platforms[1],
-       i.tags, i.status, i.created_at
-from kindred_migration.content_ideas_source s
-join kindred_migration.wanted_content_ideas_of_content_ideas i on i.source_id = s.id
+select 'content_ideas', s.id, s.organization_id, 'content_idea', 'description', s.description, s.embedding, s.platforms[1],
+       coalesce(s.tags, '{}'), coalesce(s.status, 'idea'), coalesce(s.created_at, s.updated_at, 'epoch')
+from kindred_migration.content_ideas_source s where s.organization_id is not null
 union all
 select 'hashtags', s.id, h.organization_id, 'hashtag', 'tag', s.tag, s.embedding, null, '{}', null, h.created_at
 from kindred_migration.hashtags_source s
 join kindred_migration.wanted_hashtags_of_hashtags h on h.source_id = s.id
 union all
-select 'interactions', s.id, kindred_migration.organization_of(s.user_id),
+select 'interactions', s.id, s.organization_id,
        case s.interaction_type when 'dm' then 'dm' else 'comment' end, 'message', s.message, s.embedding, s.platform, '{}',
        null, s.created_at
-from kindred_migration.interactions_source s where kindred_migration.organization_of(s.user_id) is not null;
+from kindred_migration.interactions_source s where s.organization_id is not null;
 
 -- Why a vector cannot be adopted; null where it can.
 create or replace function kindred_migration.vector_refusal(v double precision[], dimensions integer) returns text
 language sql immutable as $$
     select case
         when cardinality(v) <> dimensions then format('its vector has %s components; the model has %s', cardinality(v), dimensions)
-        when array_position(v, null) is not null then 'its vector has a component that is null'
-        when 'NaN' = any (v) then 'its vector holds NaN'
-        when 'Infinity' = any (v) or '-Infinity' = any (v) then 'its vector holds an infinite component'
-        when exists (select from unnest(v) x where abs(x) > 3e38) then 'its vector has a component that no 32-bit number holds'
-        when not exists (select from unnest(v) x where abs(x) > 1e-38) then 'its vector is all zero'
+        when c.nulls > 0 then 'its vector has a component that is null'
+        when c.nans > 0 then 'its vector holds NaN'
+        when c.infinite > 0 then 'its vector holds an infinite component'
+        when c.huge > 0 then 'its vector has a component that no 32-bit number holds'
+        when c.present = 0 then 'its vector is all zero'
     end
+    from (select count(*) filter (where x is null) as nulls, count(*) filter (where x = 'NaN') as nans,
+                 count(*) filter (where x = any ('{Infinity,-Infinity}')) as infinite,
+                 count(*) filter (where abs(x) > 3e38) as huge, count(*) filter (where abs(x) > 1e-38) as present
+          from unnest(v) x) c
 $$;
 
-create or replace function kindred_migration.next_revision(organization uuid) returns bigint language sql as $$
-    update organization_revisions set revision = revision + 1 where organization_id = organization returning revision
-$$;
+-- The next version of one line; without a vector, a tombstone. A table only for its row type.
+create table if not exists kindred_migration.vector_change (
+    organization_id uuid, entity_type text, entity_id uuid, source_field text, embedding double precision[], content text,
+    platform text, tags text[], status text, occurred_at timestamptz, created_at timestamptz, confidence real,
+    activated_from integer, metadata jsonb, revision bigint, version integer
+);
 
--- Writes the next version of one line, which closes the one before. A null vector writes a tombstone.
-create or replace function kindred_migration.write_version(
-    p_organization uuid, p_entity_type text, p_entity uuid, p_field text, p_revision bigint, p_vector double precision[],
-    p_content text, p_platform text, p_tags text[], p_status text, p_occurred_at timestamptz, p_created_at timestamptz,
-    p_confidence real, p_activated_from integer, p_metadata jsonb
-) returns void language plpgsql as $$
+-- Writes versions of different lines, each of which closes the one before: one revision an organization, taken in the order
+-- of their ids, so that two transactions never wait for each other crosswise.
+create or replace function kindred_migration.write_versions(p_changes kindred_migration.vector_change[]) returns void
+language plpgsql as $$
 declare
     model text := (select model_version from kindred_migration.settings);
-    next_version integer;
-    seed text;
+    changes kindred_migration.vector_change[];
 begin
-    select coalesce(max(v.version), 0) + 1 into next_version from embedding_versions v
-    where v.organization_id = p_organization and v.entity_type = p_entity_type and v.entity_id = p_entity
-      and v.source_field = p_field and v.model_version = model;
-    seed := concat_ws('/', p_organization, p_entity_type, p_entity, p_field, model, next_version);
-    update embedding_versions set superseded_revision = p_revision
-    where organization_id = p_organization and entity_type = p_entity_type and entity_id = p_entity
-      and source_field = p_field and model_version = model and superseded_revision is null;
-    update embeddings set superseded_revision = p_revision
-    where organization_id = p_organization and entity_type = p_entity_type and entity_id = p_entity
-      and source_field = p_field and model_version = model and superseded_revision is null;
+    if p_changes is null or cardinality(p_changes) = 0 then return; end if;
+    perform from organization_revisions r
+    where r.organization_id in (select organization_id from unnest(p_changes)) order by r.organization_id for update;
+    update organization_revisions r set revision = r.revision + 1
+    where r.organization_id in (select organization_id from unnest(p_changes));
+    select array_agg(row(c.organization_id, c.entity_type, c.entity_id, c.source_field, c.embedding, c.content, c.platform,
+                         c.tags, c.status, c.occurred_at, c.created_at, c.confidence, c.activated_from, c.metadata, r.revision,
+                         (select coalesce(max(v.version), 0) + 1 from embedding_versions v
+                          where v.organization_id = c.organization_id and v.entity_type = c.entity_type
+                            and v.entity_id = c.entity_id and v.source_field = c.source_field
+                            and v.model_version = model))::kindred_migration.vector_change) into changes
+    from unnest(p_changes) c join organization_revisions r using (organization_id);
+    update embedding_versions v set superseded_revision = c.revision from unnest(changes) c
+    where v.organization_id = c.organization_id and v.entity_type = c.entity_type and v.entity_id = c.entity_id
+      and v.source_field = c.source_field and v.model_version = model and v.superseded_revision is null and c.version > 1;
+    update embeddings e set superseded_revision = c.revision from unnest(changes) c
+    where e.organization_id = c.organization_id and e.entity_type = c.entity_type and e.entity_id = c.entity_id
+      and e.source_field = c.source_field and e.model_version = model and e.superseded_revision is null and c.version > 1;
     insert into embedding_versions (organization_id, id, entity_type, entity_id, source_field, model_version, version,
         revision, activated_from, content_hash, attributes_hash, chunk_count, deleted, created_at)
-    values (p_organization, kindred_migration.uuid_at(p_created_at, seed), p_entity_type, p_entity, p_field, model,
-        next_version, p_revision, p_activated_from, sha256(convert_to(coalesce(p_content, ''), 'UTF8')),
-        sha256(convert_to(concat_ws('/', p_platform, p_tags, p_status, p_occurred_at, p_metadata), 'UTF8')),
-        case when p_vector is null then 0 else 1 end, p_vector is null, p_created_at);
-    if p_vector is not null then
-        insert into embeddings (organization_id, id, entity_type, entity_id, source_field, chunk_index, model_version,
-            version, vector_data, content, tags, platform, status, occurred_at, confidence_score, metadata, revision, created_at)
-        values (p_organization, kindred_migration.uuid_at(p_created_at, seed || '/0'), p_entity_type, p_entity, p_field, 0,
-            model, next_version, p_vector::real[]::vector, coalesce(p_content, ''), coalesce(p_tags, '{}'),
-            coalesce(p_platform, ''), coalesce(p_status, ''), p_occurred_at, p_confidence, p_metadata, p_revision, p_created_at);
-    end if;
+    select c.organization_id, kindred_migration.uuid_at(c.created_at, concat_ws('/', c.organization_id, c.entity_type, c.entity_id, c.source_field, model, c.version)),
+           c.entity_type, c.entity_id, c.source_field, model, c.version, c.revision, c.activated_from,
+           sha256(convert_to(coalesce(c.content, ''), 'UTF8')),
+           sha256(convert_to(concat_ws('/', c.platform, c.tags, c.status, c.occurred_at, c.metadata), 'UTF8')),
+           case when c.embedding is null then 0 else 1 end, c.embedding is null, c.created_at
+    from unnest(changes) c;
+    insert into embeddings (organization_id, id, entity_type, entity_id, source_field, chunk_index, model_version,
+        version, vector_data, content, tags, platform, status, occurred_at, confidence_score, metadata, revision, created_at)
+    select c.organization_id, kindred_migration.uuid_at(c.created_at, concat_ws('/', c.organization_id, c.entity_type, c.entity_id, c.source_field, model, c.version, 0)),
+           c.entity_type, c.entity_id, c.source_field, 0, model, c.version, c.embedding::real[]::vector,
+           coalesce(c.content, ''), coalesce(c.tags, '{}'), coalesce(c.platform, ''), coalesce(c.status, ''), c.occurred_at,
+           c.confidence, c.metadata, c.revision, c.created_at
+    from unnest(changes) c where c.embedding is not null;
     insert into embedding_changes (organization_id, revision, entity_type, entity_id, source_field, model_version, version, kind)
-    values (p_organization, p_revision, p_entity_type, p_entity, p_field, model, next_version,
-            case when p_vector is null then 'removed' else 'put' end);
+    select c.organization_id, c.revision, c.entity_type, c.entity_id, c.source_field, model, c.version,
+           case when c.embedding is null then 'removed' else 'put' end
+    from unnest(changes) c;
 end
+$$;
+
+-- The same for one line.
+create or replace function kindred_migration.write_version(
+    p_organization uuid, p_entity_type text, p_entity uuid, p_field text, p_vector double precision[], p_content text,
+    p_platform text, p_tags text[], p_status text, p_occurred_at timestamptz, p_created_at timestamptz,
+    p_confidence real, p_activated_from integer, p_metadata jsonb
+) returns void language sql as $$
+    select kindred_migration.write_versions(array[row(p_organization, p_entity_type, p_entity, p_field, p_vector, p_content,
+        p_platform, p_tags, p_status, p_occurred_at, p_created_at, p_confidence, p_activated_from, p_metadata, null,
+        null)::kindred_migration.vector_change])
 $$;
 
 -- Which line each source's vectors are written to, and what is current there.
@@ -103,9 +128,7 @@ create or replace function kindred_migration.carry_vectors(p_source text, p_ids 
 language plpgsql as $$
 declare
     width integer := (select dimensions from kindred_migration.settings);
-    line record;
-    current_organization uuid;
-    next_revision bigint;
+    changes kindred_migration.vector_change[];
 begin
     insert into kindred_migration.quarantine (source, source_id, part, reason)
     select distinct p_source, v.source_id, 'embedding', kindred_migration.vector_refusal(v.embedding, width)
@@ -114,36 +137,26 @@ begin
       and kindred_migration.vector_refusal(v.embedding, width) is not null
     on conflict (source, source_id, part) do update set reason = excluded.reason;
 
-    for line in
-        with wanted as (
-            select v.* from kindred_migration.vectors v
-            where v.source = p_source and v.source_id = any (p_ids) and cardinality(v.embedding) > 0
-              and kindred_migration.vector_refusal(v.embedding, width) is null
-        ), present as (
-            select * from kindred_migration.current_vectors c where c.entity_id = any (p_ids) and c.source = p_source
-        )
-        select coalesce(w.organization_id, c.organization_id) as organization_id,
-               coalesce(w.entity_type, c.entity_type) as entity_type, coalesce(w.source_id, c.entity_id) as entity_id,
-               coalesce(w.source_field, c.source_field) as source_field, w.embedding, w.content, w.platform, w.tags,
-               w.status, w.occurred_at
-        from wanted w full join present c
-          on c.organization_id = w.organization_id and c.entity_type = w.entity_type and c.entity_id = w.source_id
-         and c.source_field = w.source_field
-        where c.entity_id is null or w.source_id is null
-           or (c.vector_data, c.content, c.tags, c.platform, c.status, c.occurred_at) is distinct from
-              (w.embedding::real[]::vector, coalesce(w.content, ''), w.tags, coalesce(w.platform, ''), coalesce(w.status, ''), w.occurred_at)
-        order by 1, 2, 3, 4
-    loop
-        -- One revision an organization, taken in the order of their ids: two transactions never wait crosswise.
-        if line.organization_id is distinct from current_organization then
-            current_organization := line.organization_id;
-            next_revision := kindred_migration.next_revision(current_organization);
-        end if;
-        perform kindred_migration.write_version(line.organization_id, line.entity_type, line.entity_id, line.source_field,
-            next_revision, line.embedding, line.content, line.platform, line.tags, line.status, line.occurred_at,
-            coalesce(line.occurred_at, 'epoch'), null, null,
-            jsonb_build_object('source', p_source, 'source_id', line.entity_id));
-    end loop;
+    with wanted as materialized (
+        select v.* from kindred_migration.vectors v
+        where v.source = p_source and v.source_id = any (p_ids) and cardinality(v.embedding) > 0
+          and not exists (select from kindred_migration.quarantine q
+                          where q.source = p_source and q.source_id = v.source_id and q.part = 'embedding')
+    ), present as materialized (
+        select * from kindred_migration.current_vectors c where c.entity_id = any (p_ids) and c.source = p_source
+    )
+    select array_agg(row(coalesce(w.organization_id, c.organization_id), coalesce(w.entity_type, c.entity_type),
+                         coalesce(w.source_id, c.entity_id), coalesce(w.source_field, c.source_field), w.embedding, w.content,
+                         w.platform, w.tags, w.status, w.occurred_at, coalesce(w.occurred_at, 'epoch'), null, null,
+                         jsonb_build_object('source', p_source, 'source_id', coalesce(w.source_id, c.entity_id)), null,
+                         null)::kindred_migration.vector_change) into changes
+    from wanted w full join present c
+      on c.organization_id = w.organization_id and c.entity_type = w.entity_type and c.entity_id = w.source_id
+     and c.source_field = w.source_field
+    where c.entity_id is null or w.source_id is null
+       or (c.vector_data, c.content, c.tags, c.platform, c.status, c.occurred_at) is distinct from
+          (w.embedding::real[]::vector, coalesce(w.content, ''), w.tags, coalesce(w.platform, ''), coalesce(w.status, ''), w.occurred_at);
+    perform kindred_migration.write_versions(changes);
 end
 $$;
 
@@ -160,30 +173,28 @@ declare
     entry record;
     active record;
     stored record;
-    next_revision bigint;
 begin
     insert into kindred_migration.quarantine (source, source_id, part, reason)
     select 'user_embeddings', s.id, 'embedding', kindred_migration.vector_refusal(s.embedding, width)
     from kindred_migration.user_embeddings_source s
     where s.id = any (ids) and cardinality(s.embedding) > 0 and kindred_migration.vector_refusal(s.embedding, width) is not null;
     for entry in
-        select s.*, kindred_migration.organization_of(s.user_id) as organization_id
+        select s.*
         from kindred_migration.user_embeddings_source s
         where (s.user_id, s.embedding_type) in (
                   select x.user_id, x.embedding_type from kindred_migration.user_embeddings_source x where x.id = any (ids)
                   union select c.entity_id, c.source_field from kindred_migration.current_vectors c
                   where c.source = 'user_embeddings' and c.source_id = any (ids))
           and cardinality(s.embedding) > 0 and kindred_migration.vector_refusal(s.embedding, width) is null
-          and kindred_migration.organization_of(s.user_id) is not null
+          and s.organization_id is not null
           and not exists (
-              select from embeddings e where e.organization_id = kindred_migration.organization_of(s.user_id)
+              select from embeddings e where e.organization_id = s.organization_id
                 and e.entity_type = 'user' and e.entity_id = s.user_id and e.source_field = s.embedding_type
                 and e.metadata ->> 'source_id' = s.id::text and e.vector_data = s.embedding::real[]::vector)
         order by s.user_id, s.embedding_type, s.version, s.created_at, s.id
     loop
-        next_revision := kindred_migration.next_revision(entry.organization_id);
         perform kindred_migration.write_version(entry.organization_id, 'user', entry.user_id, entry.embedding_type,
-            next_revision, entry.embedding, entry.content_sample, null, null, null, entry.created_at,
+            entry.embedding, entry.content_sample, null, null, null, entry.created_at,
             coalesce(entry.created_at, 'epoch'), entry.confidence_score, null,
             jsonb_build_object('source', 'user_embeddings', 'source_id', entry.id, 'legacy_version', entry.version));
     end loop;
@@ -201,9 +212,8 @@ begin
           and cardinality(s.embedding) > 0 and kindred_migration.vector_refusal(s.embedding, width) is null
         order by s.version desc nulls last, s.created_at desc, s.id desc, e.version desc limit 1;
         continue when active.id = stored.source_id;
-        next_revision := kindred_migration.next_revision(stored.organization_id);
         perform kindred_migration.write_version(stored.organization_id, 'user', stored.entity_id, stored.source_field,
-            next_revision, active.embedding, active.content_sample, null, null, null, active.created_at,
+            active.embedding, active.content_sample, null, null, null, active.created_at,
             coalesce(active.created_at, 'epoch'), active.confidence_score, active.stored_version,
             jsonb_build_object('source', 'user_embeddings', 'source_id', coalesce(active.id, stored.source_id),
                                'legacy_version', active.version));

@@ -13,23 +13,23 @@ select kindred_migration.read_source('post_analytics', kindred_migration.legacy_
     {"name": "created_at", "type": "timestamptz", "from": ["created_at", "recorded_at"]}]');
 
 create or replace view kindred_migration.wanted_post_insights_of_post_analytics as
-select s.id as source_id, kindred_migration.organization_of(p.user_id) as organization_id, s.id, s.post_id,
+select s.id as source_id, p.organization_id as organization_id, s.id, s.post_id,
        coalesce(s.platform, '') as platform, coalesce(s.reach, 0)::bigint as reach,
        coalesce(s.impressions, 0)::bigint as impressions, coalesce(s.likes, 0)::bigint as likes,
        coalesce(s.comments, 0)::bigint as comments_count, coalesce(s.shares, 0)::bigint as shares, s.engagement_rate,
        s.recorded_at, s.created_at, s.recorded_at as carried_at
 from kindred_migration.post_analytics_source s
 join kindred_migration.posts_source p on p.id = s.post_id
-where s.recorded_at is not null and kindred_migration.organization_of(p.user_id) is not null;
+where s.recorded_at is not null and p.organization_id is not null;
 
 create or replace view kindred_migration.wanted_time_series_metrics_of_post_analytics as
-select s.id as source_id, i.organization_id, kindred_migration.uuid_at(s.recorded_at, s.id || m.name) as id,
+select s.id as source_id, p.organization_id, kindred_migration.uuid_at(s.recorded_at, s.id || m.name) as id,
        'post' as entity_type, s.post_id as entity_id, m.name as metric_name, m.value as metric_value, s.recorded_at,
-       i.platform, m.kind as metric_kind, 'post_analytics' as source,
+       coalesce(s.platform, '') as platform, m.kind as metric_kind, 'post_analytics' as source,
        jsonb_strip_nulls(jsonb_build_object('source_id', s.id, 'external_post_id', s.external_post_id)) as metadata,
-       i.created_at
+       s.created_at
 from kindred_migration.post_analytics_source s
-join kindred_migration.wanted_post_insights_of_post_analytics i on i.source_id = s.id
+join kindred_migration.posts_source p on p.id = s.post_id
 cross join lateral (values
     ('impressions', s.impressions, 'cumulative'), ('reach', s.reach, 'cumulative'),
     ('engagement', s.engagement, 'cumulative'), ('likes', s.likes, 'cumulative'), ('comments', s.comments, 'cumulative'),
@@ -37,7 +37,7 @@ cross join lateral (values
     ('video_views', s.video_views, 'cumulative'), ('profile_visits', s.profile_visits, 'cumulative'),
     ('website_clicks', s.website_clicks, 'cumulative'), ('engagement_rate', s.engagement_rate, 'gauge')
 ) as m (name, value, kind)
-where m.value is not null;
+where m.value is not null and s.recorded_at is not null and p.organization_id is not null;
 
 create or replace function kindred_migration.before_post_analytics(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry('posts', array(
@@ -65,7 +65,7 @@ select kindred_migration.write_target('post_analytics', 2, 'time_series_metrics'
     't.source = ''post_analytics''');
 
 create or replace view kindred_migration.wanted_time_series_metrics_of_hashtag_analytics as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id,
+select s.id as source_id, s.organization_id as organization_id,
        kindred_migration.uuid_at(s.recorded_at, s.id || m.name) as id, 'hashtag' as entity_type, s.hashtag_id as entity_id,
        m.name as metric_name, m.value as metric_value, s.recorded_at, coalesce(s.platform, '') as platform,
        'cumulative' as metric_kind, 'hashtag_analytics/' || coalesce(s.user_id::text, '') as source,
@@ -74,14 +74,14 @@ from kindred_migration.hashtag_analytics_source s
 join kindred_migration.hashtags_source h on h.id = s.hashtag_id
 cross join lateral (values ('impressions', s.impressions), ('reach', s.reach), ('engagement', s.engagement),
                            ('posts_count', s.posts_count)) as m (name, value)
-where m.value is not null and s.recorded_at is not null and kindred_migration.organization_of(s.user_id) is not null;
+where m.value is not null and s.recorded_at is not null and s.organization_id is not null;
 
 create or replace function kindred_migration.after_hashtag_analytics(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry('hashtags', array(
         select distinct s.hashtag_id from kindred_migration.hashtag_analytics_source s
         where s.id = any (ids) and not exists (
             select from kindred_migration.carried c where c.source = 'hashtags' and c.source_id = s.hashtag_id
-            and c.organization_id = kindred_migration.organization_of(s.user_id))
+            and c.organization_id = s.organization_id)
         order by s.hashtag_id))
 $$;
 
@@ -89,7 +89,7 @@ select kindred_migration.add_source(2, 2, 'hashtag_analytics',
     'case when not exists (select from kindred_migration.hashtags_source h where h.id = s.hashtag_id)
               then format(''orphan: there is no hashtag %s'', s.hashtag_id)
           when s.recorded_at is null then ''it has no time''
-          when kindred_migration.organization_of(s.user_id) is null
+          when s.organization_id is null
               then ''it names no user, and no organization is named for such rows (--default-organization)'' end',
     null, 'kindred_migration.after_hashtag_analytics');
 select kindred_migration.write_target('hashtag_analytics', 1, 'time_series_metrics', '{organization_id,id,recorded_at}',

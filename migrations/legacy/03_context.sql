@@ -13,7 +13,7 @@ select kindred_migration.read_source('content_generations', kindred_migration.le
     {"name": "created_at", "type": "timestamptz"}, {"name": "updated_at", "type": "timestamptz"}]');
 
 create or replace view kindred_migration.wanted_ai_suggestions_of_ai_suggestions as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        case s.suggestion_type when 'content' then 'content_idea' when 'timing' then 'optimization'
            when 'engagement' then 'optimization' else s.suggestion_type end as suggestion_type,
        s.context_type as source_entity_type, s.context_id as source_entity_id, s.suggestion_text, s.confidence_score,
@@ -25,10 +25,10 @@ select s.id as source_id, kindred_migration.organization_of(s.user_id) as organi
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.ai_suggestions_source s
-where kindred_migration.organization_of(s.user_id) is not null;
+where s.organization_id is not null;
 
 create or replace view kindred_migration.wanted_ai_suggestions_of_content_generations as
-select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        'content_idea' as suggestion_type,
        coalesce(case when jsonb_typeof(s.generated_content) = 'string' then s.generated_content #>> '{}' end,
                 s.generated_content ->> 'content', s.generated_content ->> 'text', s.generated_content ->> 'caption',
@@ -41,7 +41,7 @@ select s.id as source_id, kindred_migration.organization_of(s.user_id) as organi
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.content_generations_source s
-where kindred_migration.organization_of(s.user_id) is not null;
+where s.organization_id is not null;
 
 select kindred_migration.add_source(3, 1, 'ai_suggestions', kindred_migration.no_home());
 select kindred_migration.add_source(3, 2, 'content_generations', kindred_migration.no_home());

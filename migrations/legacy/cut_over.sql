@@ -62,7 +62,7 @@ end
 $$;
 
 create or replace function kindred_migration.restore(p_source text, p_ids uuid[]) returns void
-language plpgsql security definer as $$
+language plpgsql security definer set enable_seqscan = off as $$
 declare
     half integer := cardinality(p_ids) / 2;
     was text := coalesce(current_setting('kindred.restoring', true), '');

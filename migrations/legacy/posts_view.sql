@@ -168,7 +168,7 @@ begin
             if exists (select from embeddings e join kindred_migration.settings s on s.model_version = e.model_version
                        where e.organization_id = tenant and e.entity_type = 'post' and e.entity_id = post
                          and e.source_field = 'content' and e.superseded_revision is null) then
-                perform kindred_migration.write_version(tenant, 'post', post, 'content', kindred_migration.next_revision(tenant),
+                perform kindred_migration.write_version(tenant, 'post', post, 'content',
                     null, null, null, null, null, null, now(), null, null, '{"source": "posts"}');
                 perform kindred_migration.restore('posts', array[post]);
             end if;
@@ -181,7 +181,7 @@ begin
         if reason is not null then
             raise exception '%', reason using errcode = 'invalid_parameter_value', column = 'embedding', table = 'posts';
         end if;
-        perform kindred_migration.write_version(tenant, 'post', post, 'content', kindred_migration.next_revision(tenant),
+        perform kindred_migration.write_version(tenant, 'post', post, 'content',
             components, content, given -> 'platforms' ->> 0, public.texts_of(given -> 'tags'), given ->> 'status',
             coalesce((given ->> 'created_at')::timestamptz, now()), now(), null, null,
             jsonb_build_object('source', 'posts', 'source_id', post));

@@ -9,9 +9,14 @@ create or replace function kindred_migration.as_uuid(given text) returns uuid la
 $$;
 
 -- A UUID of version 7's form whose time is `at`, the same for the same seed.
-create or replace function kindred_migration.uuid_at(at timestamptz, seed text) returns uuid language sql immutable as $$
-    select (lpad(to_hex(greatest(0, floor(extract(epoch from at) * 1000))::bigint), 12, '0')
-            || '7' || substr(md5(seed), 1, 3) || '8' || substr(md5(seed), 4, 15))::uuid
+create or replace function kindred_migration.uuid_at(at timestamptz, seed text) returns uuid
+language plpgsql immutable parallel safe as $$
+declare
+    digest text := md5(seed);
+begin
+    return lpad(to_hex(greatest(0, extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(digest, 1, 3)
+           || '8' || substr(digest, 4, 15);
+end
 $$;
 
 -- The type of a legacy table's column; null where the table or the column is absent.
@@ -49,6 +54,7 @@ declare
     known text[] := '{}';
     found text[];
     expression text;
+    user_expression text;
 begin
     for spec in select * from jsonb_array_elements(columns) loop
         select coalesce(array_agg(name order by place), '{}') into found
@@ -61,16 +67,33 @@ begin
         -- A text that is read as a UUID may say more than the UUID does: it stays among the extra ones, too.
         known := known || array(select name from unnest(found) as name
                                 where spec ->> 'type' <> 'uuid' or kindred_migration.type_of(relation, name) = 'uuid');
-        expression := coalesce('coalesce(' || expression || ')', 'null::' || (spec ->> 'type'));
+        -- One column stands alone, so that its index can be used.
+        expression := case cardinality(found) when 0 then 'null::' || (spec ->> 'type') when 1 then expression
+                      else format('coalesce(%s)', expression) end;
         parts := parts || format('%s as %I', expression, spec ->> 'name');
     end loop;
-    if relation is null then
-        execute format('create or replace view kindred_migration.%I as select %s, null::jsonb as extra where false',
-                       source || '_source', array_to_string(parts, ', '));
-    else
-        execute format('create or replace view kindred_migration.%I as
-                        select %s, nullif(to_jsonb(t) - %L::text[], ''{}'') as extra from %s t',
-                       source || '_source', array_to_string(parts, ', '), known, relation);
+    -- A row belongs to its user's organization, or to the one that the operator named for rows without a user.
+    if columns @> '[{"name": "user_id"}]' then
+        user_expression := case when kindred_migration.type_of(relation, 'user_id') is null then 'null::uuid'
+                           else kindred_migration.reading(relation, 'user_id', 'uuid') end;
+        parts := parts || format('case when %s is null then of_row.default_organization else of_user.organization_id end as organization_id', user_expression);
     end if;
+    if relation is null then
+        execute format('create or replace view kindred_migration.%I as select %s, null::jsonb as extra
+                        from (select) t
+                        left join kindred_migration.user_organizations of_user on false
+                        cross join kindred_migration.settings of_row where false',
+                       source || '_source', array_to_string(parts, ', '));
+        return;
+    end if;
+    select string_agg(format('%L, t.%I', attname, attname), ', ' order by attnum) into expression
+    from pg_attribute where attrelid = relation and attnum > 0 and not attisdropped and attname <> all (known);
+    execute format('create or replace view kindred_migration.%I as select %s, %s as extra from %s t %s',
+        source || '_source', array_to_string(parts, ', '),
+        coalesce(format('jsonb_build_object(%s)', expression), 'null::jsonb'), relation,
+        case when columns @> '[{"name": "user_id"}]' then format(
+            'left join kindred_migration.user_organizations of_user on of_user.user_id = %s
+             cross join kindred_migration.settings of_row',
+            user_expression) else '' end);
 end
 $$;
