@@ -123,7 +123,7 @@ begin
     select 'posts', s.id, format('media_urls[%s]', m.place), 'the address is empty'
     from kindred_migration.posts_source s
     cross join lateral unnest(s.media_urls) with ordinality as m (url, place)
-    where s.id = any (ids) and coalesce(btrim(m.url), '') = '';
+    where s.id = any ((select ids)::uuid[]) and coalesce(btrim(m.url), '') = '';
     perform kindred_migration.carry_vectors('posts', ids);
     -- Without its post, what was measured of it cannot stay.
     gone := array(select id from unnest(ids) as id
@@ -157,8 +157,8 @@ cross join lateral (select distinct organization_id from kindred_migration.hasht
 create or replace function kindred_migration.before_hashtags(ids uuid[]) returns void language sql as $$
     select kindred_migration.ensure_organizations(array(
         select p.user_id from kindred_migration.post_hashtags_source l
-        join kindred_migration.posts_source p on p.id = l.post_id where l.hashtag_id = any (ids)
-        union select a.user_id from kindred_migration.hashtag_analytics_source a where a.hashtag_id = any (ids)))
+        join kindred_migration.posts_source p on p.id = l.post_id where l.hashtag_id = any ((select ids)::uuid[])
+        union select a.user_id from kindred_migration.hashtag_analytics_source a where a.hashtag_id = any ((select ids)::uuid[])))
 $$;
 
 create or replace function kindred_migration.after_hashtags(ids uuid[]) returns void language sql as $$

@@ -133,17 +133,17 @@ begin
     insert into kindred_migration.quarantine (source, source_id, part, reason)
     select distinct p_source, v.source_id, 'embedding', kindred_migration.vector_refusal(v.embedding, width)
     from kindred_migration.vectors v
-    where v.source = p_source and v.source_id = any (p_ids) and cardinality(v.embedding) > 0
+    where v.source = p_source and v.source_id = any ((select p_ids)::uuid[]) and cardinality(v.embedding) > 0
       and kindred_migration.vector_refusal(v.embedding, width) is not null
     on conflict (source, source_id, part) do update set reason = excluded.reason;
 
     with wanted as materialized (
         select v.* from kindred_migration.vectors v
-        where v.source = p_source and v.source_id = any (p_ids) and cardinality(v.embedding) > 0
+        where v.source = p_source and v.source_id = any ((select p_ids)::uuid[]) and cardinality(v.embedding) > 0
           and not exists (select from kindred_migration.quarantine q
                           where q.source = p_source and q.source_id = v.source_id and q.part = 'embedding')
     ), present as materialized (
-        select * from kindred_migration.current_vectors c where c.entity_id = any (p_ids) and c.source = p_source
+        select * from kindred_migration.current_vectors c where c.entity_id = any ((select p_ids)::uuid[]) and c.source = p_source
     )
     select array_agg(row(coalesce(w.organization_id, c.organization_id), coalesce(w.entity_type, c.entity_type),
                          coalesce(w.source_id, c.entity_id), coalesce(w.source_field, c.source_field), w.embedding, w.content,
@@ -177,14 +177,14 @@ begin
     insert into kindred_migration.quarantine (source, source_id, part, reason)
     select 'user_embeddings', s.id, 'embedding', kindred_migration.vector_refusal(s.embedding, width)
     from kindred_migration.user_embeddings_source s
-    where s.id = any (ids) and cardinality(s.embedding) > 0 and kindred_migration.vector_refusal(s.embedding, width) is not null;
+    where s.id = any ((select ids)::uuid[]) and cardinality(s.embedding) > 0 and kindred_migration.vector_refusal(s.embedding, width) is not null;
     for entry in
         select s.*
         from kindred_migration.user_embeddings_source s
         where (s.user_id, s.embedding_type) in (
-                  select x.user_id, x.embedding_type from kindred_migration.user_embeddings_source x where x.id = any (ids)
+                  select x.user_id, x.embedding_type from kindred_migration.user_embeddings_source x where x.id = any ((select ids)::uuid[])
                   union select c.entity_id, c.source_field from kindred_migration.current_vectors c
-                  where c.source = 'user_embeddings' and c.source_id = any (ids))
+                  where c.source = 'user_embeddings' and c.source_id = any ((select ids)::uuid[]))
           and cardinality(s.embedding) > 0 and kindred_migration.vector_refusal(s.embedding, width) is null
           and s.organization_id is not null
           and not exists (
@@ -201,8 +201,8 @@ begin
     -- What is current must be what is active.
     for stored in
         select c.* from kindred_migration.current_vectors c
-        where c.source = 'user_embeddings' and (c.source_id = any (ids) or (c.entity_id, c.source_field) in (
-            select x.user_id, x.embedding_type from kindred_migration.user_embeddings_source x where x.id = any (ids)))
+        where c.source = 'user_embeddings' and (c.source_id = any ((select ids)::uuid[]) or (c.entity_id, c.source_field) in (
+            select x.user_id, x.embedding_type from kindred_migration.user_embeddings_source x where x.id = any ((select ids)::uuid[])))
     loop
         select s.*, e.version as stored_version into active from kindred_migration.user_embeddings_source s
         left join embeddings e on e.organization_id = stored.organization_id and e.entity_type = 'user'

@@ -43,7 +43,7 @@ create or replace function kindred_migration.before_post_analytics(ids uuid[]) r
     select kindred_migration.carry('posts', array(
         select distinct s.post_id from kindred_migration.post_analytics_source s
         join kindred_migration.posts_source p on p.id = s.post_id
-        where s.id = any (ids) and not exists (
+        where s.id = any ((select ids)::uuid[]) and not exists (
             select from kindred_migration.carried c where c.source = 'posts' and c.source_id = s.post_id)
         order by s.post_id))
 $$;
@@ -79,7 +79,7 @@ where m.value is not null and s.recorded_at is not null and s.organization_id is
 create or replace function kindred_migration.after_hashtag_analytics(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry('hashtags', array(
         select distinct s.hashtag_id from kindred_migration.hashtag_analytics_source s
-        where s.id = any (ids) and not exists (
+        where s.id = any ((select ids)::uuid[]) and not exists (
             select from kindred_migration.carried c where c.source = 'hashtags' and c.source_id = s.hashtag_id
             and c.organization_id = s.organization_id)
         order by s.hashtag_id))

@@ -64,12 +64,12 @@ create or replace function kindred_migration.carry_reels(p_source text, ids uuid
 declare
     touched text[];
 begin
-    touched := array(select external_reel_id from kindred_migration.reel_keys where source = p_source and source_id = any (ids));
-    delete from kindred_migration.reel_keys where source = p_source and source_id = any (ids);
+    touched := array(select external_reel_id from kindred_migration.reel_keys where source = p_source and source_id = any ((select ids)::uuid[]));
+    delete from kindred_migration.reel_keys where source = p_source and source_id = any ((select ids)::uuid[]);
     insert into kindred_migration.reel_keys
     select r.source, r.id, r.external_reel_id from kindred_migration.reels r
-    where r.source = p_source and r.id = any (ids) and r.external_reel_id is not null;
-    touched := touched || array(select external_reel_id from kindred_migration.reel_keys where source = p_source and source_id = any (ids));
+    where r.source = p_source and r.id = any ((select ids)::uuid[]) and r.external_reel_id is not null;
+    touched := touched || array(select external_reel_id from kindred_migration.reel_keys where source = p_source and source_id = any ((select ids)::uuid[]));
     delete from instagram_reels i where i.external_reel_id = any (touched)
        and not exists (select from kindred_migration.reel_keys k where k.external_reel_id = i.external_reel_id);
     insert into instagram_reels (id, external_reel_id, reel_url, thumbnail_url, creator_username, creator_display_name,

@@ -46,8 +46,8 @@ declare
 begin
     select array_agg(attname::text order by attnum) into names from pg_attribute
     where attrelid = shown::regclass and attnum > 0 and not attisdropped;
-    execute format('delete from %s where id = any ($1) and id not in (select id from %s where id = any ($1))', legacy, shown) using p_ids;
-    execute format('insert into %s as t (%s) select %s from %s w where w.id = any ($1) on conflict (id) do update set %s
+    execute format('delete from %s where id = any ((select $1)::uuid[]) and id not in (select id from %s where id = any ((select $1)::uuid[]))', legacy, shown) using p_ids;
+    execute format('insert into %s as t (%s) select %s from %s w where w.id = any ((select $1)::uuid[]) on conflict (id) do update set %s
                     where (%s) is distinct from (%s)',
         legacy, (select string_agg(quote_ident(n), ', ') from unnest(names) n),
         (select string_agg('w.' || quote_ident(n), ', ') from unnest(names) n), shown,
@@ -71,7 +71,7 @@ begin
        or (select relation is null from kindred_migration.sources where source = p_source) then return; end if;
     perform set_config('kindred.restoring', 'on', true);
     begin
-        delete from kindred_migration.quarantine where source = p_source and part = 'restore' and source_id = any (p_ids);
+        delete from kindred_migration.quarantine where source = p_source and part = 'restore' and source_id = any ((select p_ids)::uuid[]);
         perform kindred_migration.restore_once(p_source, p_ids);
     exception when others then
         if left(sqlstate, 2) in ('40', '53', '54', '55', '57', '58', 'XX') then raise; end if;

@@ -45,10 +45,10 @@ begin
     insert into kindred_migration.targets values (
         p_source, p_position, p_target, wanted, p_key, p_of_row, p_of_source,
         format('delete from %I t using kindred_migration.carried c
-                where c.source = $1 and c.source_id = any($2) and (%s)
-                  and not exists (select from %s w where w.source_id = any($2) and %s)',
+                where c.source = $1 and c.source_id = any ((select $2)::uuid[]) and (%s)
+                  and not exists (select from %s w where w.source_id = any ((select $2)::uuid[]) and %s)',
                p_target, p_of_row, wanted, (select string_agg(format('w.%1$I = t.%1$I', k), ' and ') from unnest(p_key) k)),
-        format('insert into %I as t (%s) select %s from %s w where w.source_id = any($1)
+        format('insert into %I as t (%s) select %s from %s w where w.source_id = any ((select $1)::uuid[])
                 on conflict (%s) do update set %s where (%s) is distinct from (%s)',
                p_target,
                (select string_agg(quote_ident(n), ', ') from unnest(names) n),
@@ -76,7 +76,7 @@ begin
             execute found.delete_sql using p_source, p_ids;
         else
             execute format('delete from %I t using kindred_migration.carried c
-                            where c.source = $1 and c.source_id = any($2) and (%s)', found.target, found.of_row)
+                            where c.source = $1 and c.source_id = any ((select $2)::uuid[]) and (%s)', found.target, found.of_row)
                 using p_source, p_ids;
         end if;
     end loop;
@@ -85,11 +85,11 @@ begin
             execute found.upsert_sql using p_ids;
         end loop;
     end if;
-    delete from kindred_migration.carried where source = p_source and source_id = any (p_ids);
+    delete from kindred_migration.carried where source = p_source and source_id = any ((select p_ids)::uuid[]);
     if not present then return; end if;
     for found in select * from kindred_migration.targets where source = p_source order by position limit 1 loop
         execute format('insert into kindred_migration.carried
-                        select distinct $1, w.source_id, w.organization_id, w.carried_at from %s w where w.source_id = any($2)',
+                        select distinct $1, w.source_id, w.organization_id, w.carried_at from %s w where w.source_id = any ((select $2)::uuid[])',
                        found.wanted) using p_source, p_ids;
     end loop;
 end
@@ -104,18 +104,18 @@ begin
     select * into known from kindred_migration.sources where source = p_source;
     -- No writer may change these rows between our reading and our writing.
     if known.relation is not null then
-        execute format('select from %s where id = any ($1) order by id for share', known.relation) using p_ids;
+        execute format('select from %s where id = any ((select $1)::uuid[]) order by id for share', known.relation) using p_ids;
     end if;
     if known.before_carry is not null then
         execute format('select %s($1)', known.before_carry) using p_ids;
     end if;
     if exists (select from pg_attribute where attrelid = view_name::regclass and attname = 'user_id') then
-        execute format('select array_agg(distinct user_id) from %s where id = any ($1)', view_name) into users using p_ids;
+        execute format('select array_agg(distinct user_id) from %s where id = any ((select $1)::uuid[])', view_name) into users using p_ids;
         perform kindred_migration.ensure_organizations(users);
     end if;
-    delete from kindred_migration.quarantine where source = p_source and source_id = any (p_ids);
+    delete from kindred_migration.quarantine where source = p_source and source_id = any ((select p_ids)::uuid[]);
     execute format('insert into kindred_migration.quarantine (source, source_id, part, reason)
-                    select %L, id, ''row'', reason from (select s.id, (%s) as reason from %s s where s.id = any ($1)) r
+                    select %L, id, ''row'', reason from (select s.id, (%s) as reason from %s s where s.id = any ((select $1)::uuid[])) r
                     where reason is not null', p_source, known.refusal, view_name) using p_ids;
     perform kindred_migration.merge(p_source, p_ids, true);
     if known.after_carry is not null then
@@ -125,7 +125,8 @@ end
 $$;
 
 -- Carries rows; one that cannot be carried goes to the quarantine alone, and its neighbours land. Rows are found by indexes
--- always: a plan that was made while the tables were empty is kept as they grow.
+-- always: a plan that was made while the tables were empty is kept as they grow, and of a long list of ids the planner
+-- thinks that reading all is cheaper (hence the sub-selects around them).
 create or replace function kindred_migration.carry(p_source text, p_ids uuid[]) returns void
 language plpgsql security definer set enable_seqscan = off as $$
 declare
@@ -220,7 +221,7 @@ begin
         return cardinality(batch);
     end if;
     execute format('select coalesce(array_agg(id order by id), ''{}'') from
-                    (select id from %s where id = any ($1) order by id for share skip locked) f',
+                    (select id from %s where id = any ((select $1)::uuid[]) order by id for share skip locked) f',
                    known.relation) into free using batch;
     insert into kindred_migration.pending
     select p_source, id from unnest(batch) as id where id <> all (free) on conflict do nothing;
