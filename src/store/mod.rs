@@ -13,6 +13,7 @@ mod error;
 mod keys;
 mod leases;
 mod models;
+mod months;
 mod nearest;
 mod organizations;
 mod revisions;
