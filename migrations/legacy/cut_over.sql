@@ -7,7 +7,7 @@ returns text language sql stable as $$
     select case
         when c.meaning is null or (c.meaning <> 'embedding' and p_type = 'text' and overrides ->> c.meaning is null and m.typed = 'uuid')
             then case when p_type like '%[]'
-                 then format('(case when n.metadata -> ''legacy'' -> %1$L is not null then array(select jsonb_array_elements_text(n.metadata -> ''legacy'' -> %1$L)) end)::%2$s', p_column, p_type)
+                 then format('(case when jsonb_typeof(n.metadata -> ''legacy'' -> %1$L) = ''array'' then array(select jsonb_array_elements_text(n.metadata -> ''legacy'' -> %1$L)) end)::%2$s', p_column, p_type)
                  when c.meaning is not null
                  then format('coalesce(n.metadata -> ''legacy'' ->> %1$L, n.%2$I::text)::%3$s', p_column, c.meaning, p_type)
                  else format('(n.metadata -> ''legacy'' ->> %L)::%s', p_column, p_type) end
