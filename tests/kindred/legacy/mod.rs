@@ -1,0 +1,9 @@
+//! A legacy database carried over while its application writes, in the shapes that were found.
+
+mod ending;
+mod fixtures;
+mod replaced;
+mod rows;
+mod shapes;
+mod tables;
+mod writes;
