@@ -81,7 +81,7 @@ select s.id as source_id, p.organization_id, s.id as post_id, s.content,
              join kindred_migration.hashtags_source h on h.id = l.hashtag_id
              where l.post_id = s.id order by h.tag) as hashtags,
        coalesce(s.tags, '{}') as tags,
-       coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        p.created_at, p.updated_at
 from kindred_migration.posts_source s join kindred_migration.wanted_posts_core_of_posts p on p.source_id = s.id;
 
@@ -172,8 +172,7 @@ select s.id as source_id, kindred_migration.organization_of(s.user_id) as organi
        coalesce(case when s.file_type in ('image', 'video', 'audio', 'document') then s.file_type end,
                 kindred_migration.file_type_of(s.storage_url, split_part(s.mime_type, '/', 1))) as file_type,
        s.width, s.height, s.duration, s.thumbnail_url, s.alt_text,
-       coalesce(s.metadata, '{}') || jsonb_build_object('source', 'media_files')
-           || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) || jsonb_build_object('source', 'media_files') as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.media_files_source s
@@ -182,7 +181,7 @@ where kindred_migration.organization_of(s.user_id) is not null;
 create or replace view kindred_migration.wanted_chat_messages_of_chat_messages as
 select s.id as source_id, kindred_migration.organization_of(s.user_id) as organization_id, s.id, s.user_id,
        s.conversation_id, coalesce(s.role, 'user') as role, s.content,
-       coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.chat_messages_source s
@@ -197,7 +196,7 @@ select s.id as source_id, kindred_migration.organization_of(s.user_id) as organi
        s.description, s.content_type, coalesce(s.platforms, '{}') as platforms, coalesce(s.tags, '{}') as tags,
        s.category, s.priority, coalesce(s.status, 'idea') as status, s.due_date, s.notes,
        coalesce(s.is_saved, false) as is_saved,
-       coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.content_ideas_source s

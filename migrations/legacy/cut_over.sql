@@ -271,17 +271,17 @@ begin
             '{posts,posts_core,posts_content,media_files,post_media_links,post_insights,embeddings,embedding_versions}');
     end if;
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_chat_messages', 'chat_messages', 'chat_messages n',
-        '{"metadata": "n.metadata - ''legacy''"}', '{embedding}');
+        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_content_ideas', 'content_ideas', 'content_ideas n',
-        '{"metadata": "n.metadata - ''legacy''"}', '{embedding}');
+        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_hashtags', 'hashtags',
         '(select distinct on (id) *, ''{}''::jsonb as metadata from hashtags order by id, updated_at desc, organization_id) n', '{}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_media_files', 'media_files',
         '(select * from media_files where metadata ->> ''source'' is distinct from ''posts.media_urls'') n',
-        '{"metadata": "n.metadata - ''legacy'' - ''source''"}');
+        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' - ''source'' end"}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_ai_suggestions', 'ai_suggestions',
         '(select * from ai_suggestions where metadata ->> ''source'' is distinct from ''content_generations'') n', '{
-        "metadata": "n.metadata - ''legacy'' - ''source'' - ''legacy_type'' - ''legacy_status''",
+        "metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' - ''source'' - ''legacy_type'' - ''legacy_status'' end",
         "suggestion_type": "coalesce(n.metadata ->> ''legacy_type'', case n.suggestion_type when ''content_idea'' then ''content'' when ''optimization'' then ''timing'' else n.suggestion_type end)",
         "context_type": "n.source_entity_type", "context_id": "n.source_entity_id", "user_feedback": "n.feedback_text",
         "status": "case when n.is_accepted and n.metadata ->> ''legacy_status'' = ''modified'' then ''modified'' when n.is_accepted then ''accepted'' when n.is_dismissed then ''rejected'' else ''pending'' end"}');
