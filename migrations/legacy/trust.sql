@@ -9,7 +9,12 @@ declare
     shown text := format('kindred_migration.%I', 'legacy_' || p_source);
     same text;
 begin
-    select string_agg(case when a.attname = any ('{platforms,tags,media_urls,metadata,status,role,message_type,usage_count,is_saved,
+    -- Addresses that were left behind are missed in media_urls, and nowhere else.
+    select string_agg(case when c.meaning = 'media_urls'
+                      then format('(t.%1$I is null or t.%1$I is not distinct from w.%1$I or exists (
+                                    select from kindred_migration.quarantine q
+                                    where q.source = %2$L and q.source_id = t.id and q.part like ''media_urls%%''))', a.attname, p_source)
+                      when a.attname = any ('{platforms,tags,metadata,status,role,message_type,usage_count,is_saved,
                                                    normalized_tag,likes,comments,shares,reach,impressions,created_at,updated_at,
                                                    title,filename,file_type}')
                       then format('(t.%1$I is null or t.%1$I is not distinct from w.%1$I)', a.attname)
@@ -21,9 +26,9 @@ begin
         'select case when w.id is null then ''only in the legacy table'' when t.id is null then ''only in the new tables'' else ''different'' end,
                 jsonb_build_object(''id'', coalesce(t.id, w.id))
          from (select * from %s t where not exists (select from kindred_migration.quarantine q
-                    where q.source = %L and q.source_id = t.id and (q.part in (''row'', ''restore'') or q.part like ''media_urls%%''))) t
+                    where q.source = %L and q.source_id = t.id and q.part in (''row'', ''restore''))) t
          full join (select * from %s w where not exists (select from kindred_migration.quarantine q
-                    where q.source = %L and q.source_id = w.id and (q.part in (''row'', ''restore'') or q.part like ''media_urls%%''))) w on w.id = t.id
+                    where q.source = %L and q.source_id = w.id and q.part in (''row'', ''restore''))) w on w.id = t.id
          where t.id is null or w.id is null or not (%s) limit $1', legacy, p_source, shown, p_source, same) using p_limit;
 end
 $$;
