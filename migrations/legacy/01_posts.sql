@@ -162,7 +162,13 @@ create or replace function kindred_migration.before_hashtags(ids uuid[]) returns
 $$;
 
 create or replace function kindred_migration.after_hashtags(ids uuid[]) returns void language sql as $$
-    select kindred_migration.carry_vectors('hashtags', ids)
+    select kindred_migration.carry_vectors('hashtags', ids);
+    -- Posts show the tag's text.
+    select kindred_migration.carry('posts', array(
+        select distinct l.post_id from kindred_migration.post_hashtags_source l
+        join kindred_migration.wanted_posts_content_of_posts w on w.source_id = l.post_id
+        join posts_content c on c.organization_id = w.organization_id and c.post_id = w.post_id
+        where l.hashtag_id = any (ids) and c.hashtags is distinct from w.hashtags order by l.post_id))
 $$;
 
 create or replace view kindred_migration.wanted_media_files_of_media_files as
