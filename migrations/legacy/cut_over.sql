@@ -368,9 +368,17 @@ begin
     end loop;
     delete from kindred_migration.rewired;
     delete from kindred_migration.phases where phase = 'contracted';
-    -- What the new side wrote since is read once more, so that both sides agree on it.
+    -- What the new side wrote since is read once more, so that both sides agree on it; it leaves with its legacy row.
     delete from kindred_migration.carried
     where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
+    insert into kindred_migration.carried (source, source_id, organization_id)
+    select 'posts', id, organization_id from posts_core
+    union all select 'media_files', id, organization_id from media_files where metadata ->> 'source' is distinct from 'posts.media_urls'
+    union all select 'chat_messages', id, organization_id from chat_messages
+    union all select 'content_ideas', id, organization_id from content_ideas
+    union all select 'hashtags', id, organization_id from hashtags
+    union all select 'ai_suggestions', id, organization_id from ai_suggestions
+              where metadata ->> 'source' is distinct from 'content_generations';
     update kindred_migration.sources set after_id = null, rows_done = 0, done_at = null
     where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
     perform kindred_migration.make_switching_view();
