@@ -269,6 +269,15 @@ begin
         perform kindred_migration.retrace_writers('post_insights', 'posts', 'post_id');
         perform kindred_migration.admit_legacy_roles('posts',
             '{posts,posts_core,posts_content,media_files,post_media_links,post_insights,embeddings,embedding_versions}');
+        for one in
+            select distinct r.rolname from pg_class c
+            cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) acl
+            join pg_roles r on r.oid = acl.grantee
+            where c.oid = 'kindred_legacy.posts'::regclass and acl.privilege_type in ('INSERT', 'UPDATE', 'DELETE')
+        loop
+            execute format('grant execute on function public.organization_of_user(uuid),
+                            public.posts_view_vector(uuid, uuid, jsonb, text, jsonb) to %I', one);
+        end loop;
     end if;
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_chat_messages', 'chat_messages', 'chat_messages n',
         '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');

@@ -144,9 +144,18 @@ begin
     language plpgsql security definer set search_path from current as $body$
     declare
         found uuid;
+        caller name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+        another boolean := false;
     begin
+        -- A person who logs in gets an organization, and makes none for others.
+        if has_member_logins() and pg_has_role(caller, 'authenticated', 'MEMBER')
+           and not (select rolsuper from pg_roles where rolname = caller) then
+            another := person is distinct from auth.uid();
+        end if;
         if to_regclass('kindred_migration.user_organizations') is not null then
-            perform kindred_migration.ensure_organizations(array[person]);
+            if not another then
+                perform kindred_migration.ensure_organizations(array[person]);
+            end if;
             return kindred_migration.organization_of(person);
         end if;
         select m.organization_id into found from organization_members m where m.user_id = person and m.status = 'active'
@@ -161,7 +170,19 @@ begin
         components double precision[];
         width integer;
         reason text;
+        caller name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+        allowed boolean;
     begin
+        -- Whoever may write all posts, and people who log in in their organizations; the view alone cannot tell.
+        select r.rolbypassrls or pg_has_role(caller, 'kindred_owner', 'MEMBER') or exists (
+                   select from pg_policy where polrelid = 'posts_core'::regclass and polname = left('legacy_' || caller, 63))
+        into allowed from pg_roles r where r.rolname = caller;
+        if not allowed and has_member_logins() then
+            allowed := tenant = any (array(select organizations_with_role('editor')));
+        end if;
+        if not coalesce(allowed, false) then
+            raise exception '% may not write vectors of this organization', caller using errcode = 'insufficient_privilege';
+        end if;
         if to_regclass('kindred_migration.settings') is null then
             if vector is not null then
                 raise exception 'vectors are written through the service, not through posts'
