@@ -257,6 +257,8 @@ begin
         execute format('alter table %s set schema kindred_legacy', (select relation from kindred_migration.sources where source = one));
     end loop;
     perform kindred_migration.move_objects('kindred', 'public');
+    -- An empty schema that comes first in the path would take the next run's migrations.
+    drop schema kindred;
     update kindred_migration.settings set contracted_at = now();
 
     if 'posts' = any (replaced) then
