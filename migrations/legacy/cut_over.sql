@@ -214,18 +214,19 @@ declare
 begin
     for found in
         select k.conname, k.conrelid::regclass as relation, a.attname,
-               case k.confdeltype when 'c' then ' on delete cascade' when 'n' then ' on delete set null'
-                   when 'd' then ' on delete set default' when 'r' then ' on delete restrict' else '' end as on_delete
+               -- The rest of the key is kept as it is: what it does on delete and update, and when.
+               regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
+                              '^FOREIGN KEY .* REFERENCES [^(]*\([^)]*\)', '') as rest
         from pg_constraint k
         join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
         where k.contype = 'f' and k.confrelid = legacy and cardinality(k.conkey) = 1
           and k.conrelid <> legacy
     loop
         insert into kindred_migration.rewired values ('foreign key', found.relation::text, found.conname,
-            format('foreign key (%I) references public.posts (id)%s', found.attname, found.on_delete));
+            format('foreign key (%I) references public.posts (id)%s', found.attname, found.rest));
         execute format('alter table %s drop constraint %I', found.relation, found.conname);
         execute format('alter table %s add constraint %I foreign key (%I) references posts_core (id)%s not valid',
-                       found.relation, found.conname, found.attname, found.on_delete);
+                       found.relation, found.conname, found.attname, found.rest);
     end loop;
 end
 $$;
