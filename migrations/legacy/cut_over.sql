@@ -231,6 +231,18 @@ begin
 end
 $$;
 
+-- Foreign keys are followed with the rights of who owns the tables.
+create or replace function kindred_migration.admit_legacy_owners() returns void language plpgsql as $$
+declare
+    one name;
+begin
+    for one in select distinct c.relowner::regrole from pg_class c
+               where c.relnamespace = 'kindred_legacy'::regnamespace and c.relkind in ('r', 'p') loop
+        execute format('grant usage on schema kindred_legacy to %s', one);
+    end loop;
+end
+$$;
+
 create or replace function kindred_migration.contract() returns void language plpgsql as $$
 declare
     replaced text[] := array(select source from kindred_migration.sources
@@ -257,6 +269,7 @@ begin
         perform kindred_migration.unfollow_writers(one);
         execute format('alter table %s set schema kindred_legacy', (select relation from kindred_migration.sources where source = one));
     end loop;
+    perform kindred_migration.admit_legacy_owners();
     perform kindred_migration.move_objects('kindred', 'public');
     -- An empty schema that comes first in the path would take the next run's migrations.
     drop schema kindred;
