@@ -174,6 +174,12 @@ begin
     if to_regclass('public.post_hashtags') is not null then
         alter table public.post_hashtags set schema kindred_legacy;
     end if;
+    perform kindred_migration.admit_legacy_owners();
+    -- A backup does not follow what is deleted, nor refuse it.
+    for found in select k.conname, k.conrelid::regclass as relation from pg_constraint k join pg_class c on c.oid = k.conrelid
+                 where k.contype = 'f' and c.relnamespace = 'kindred_legacy'::regnamespace and k.confrelid = 'posts_core'::regclass loop
+        execute format('alter table %s drop constraint %I', found.relation, found.conname);
+    end loop;
     alter table chat_messages drop column if exists message, drop column if exists session_id, drop column if exists message_type,
         drop constraint if exists chat_messages_content_check;
     alter table chat_messages alter content set not null;
