@@ -115,6 +115,18 @@ from kindred_migration.posts_source s
 join kindred_migration.wanted_posts_core_of_posts p on p.source_id = s.id
 where coalesce(s.reach, s.impressions, s.likes, s.comments, s.shares) is not null;
 
+-- A post that changes hands takes its hashtags along.
+create or replace function kindred_migration.before_posts(ids uuid[]) returns void language sql as $$
+    select kindred_migration.carry('hashtags', array(
+        select distinct l.hashtag_id from kindred_migration.post_hashtags_source l
+        join kindred_migration.posts_source s on s.id = l.post_id
+        left join kindred_migration.carried c on c.source = 'posts' and c.source_id = s.id
+        where l.post_id = any (ids) and c.organization_id is distinct from kindred_migration.organization_of(s.user_id)
+          -- The backfill comes to the hashtags after the posts.
+          and exists (select from kindred_migration.sources f where f.source = 'posts' and f.done_at is not null)
+        order by l.hashtag_id))
+$$;
+
 create or replace function kindred_migration.after_posts(ids uuid[]) returns void language plpgsql as $$
 declare
     gone uuid[];
@@ -244,7 +256,7 @@ begin
 end
 $$;
 
-select kindred_migration.add_source(1, 1, 'posts', kindred_migration.no_home(), null, 'kindred_migration.after_posts');
+select kindred_migration.add_source(1, 1, 'posts', kindred_migration.no_home(), 'kindred_migration.before_posts', 'kindred_migration.after_posts');
 select kindred_migration.add_source(1, 2, 'media_files', kindred_migration.no_home());
 select kindred_migration.add_source(1, 3, 'chat_messages', kindred_migration.no_home(), null, 'kindred_migration.after_chat_messages');
 select kindred_migration.add_source(1, 4, 'content_ideas', kindred_migration.no_home(), null, 'kindred_migration.after_content_ideas');
