@@ -80,8 +80,9 @@ where m.value is not null and s.recorded_at is not null and kindred_migration.or
 create or replace function kindred_migration.before_hashtag_analytics(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry('hashtags', array(
         select distinct t.entity_id from kindred_migration.carried c
+        cross join unnest('{impressions,reach,engagement,posts_count}'::text[]) as name
         join time_series_metrics t on t.organization_id = c.organization_id and t.recorded_at = c.recorded_at
-         and t.entity_type = 'hashtag' and t.metadata ->> 'source_id' = c.source_id::text
+         and t.id = kindred_migration.uuid_at(c.recorded_at, c.source_id || name)
         left join kindred_migration.hashtag_analytics_source s on s.id = c.source_id
         where c.source = 'hashtag_analytics' and c.source_id = any (ids)
           and (s.hashtag_id is distinct from t.entity_id
