@@ -4,28 +4,24 @@ use std::collections::BTreeMap;
 
 use kindred::migrate::{self, Outcome, OwnerOptions, read_user_places};
 
-use super::fixtures::{Database, Legacy, Vectors, options};
+use super::fixtures::{Database, Legacy, Vectors, assert_same_surroundings, options};
 use super::rows::{ADA, BOB, CLEO};
 
 /// Up, over, back, and undone: nothing of the legacy side is ever another than it was.
 async fn walk(shape: Legacy) -> Database {
     let database = shape.create().await;
     let (rows, surroundings) = (database.legacy_rows().await, database.surroundings().await);
-    // Where no row names a user, there is no organization to wait for.
-    let reels_alone = rows.len() == 1 && rows.contains_key("instagramreelscraper");
-    assert_eq!(matches!(database.carry().await, Outcome::InStep { .. }), !reels_alone);
+    assert!(matches!(database.carry().await, Outcome::InStep { .. }));
     assert_same(&database.legacy_rows().await, &rows);
     database.verified().await;
-    if !reels_alone {
-        database.cut_over().await;
-    }
+    database.cut_over().await;
     database.verified().await;
     assert_same(&database.legacy_rows().await, &rows);
     migrate::take_back(&database.urls.owner).await.unwrap();
     assert_same(&database.legacy_rows().await, &rows);
     database.verified().await;
     undo(&database, &rows, &surroundings).await;
-    assert_eq!(matches!(database.carry().await, Outcome::InStep { .. }), !reels_alone, "it can begin anew");
+    assert!(matches!(database.carry().await, Outcome::InStep { .. }), "it can begin anew");
     database.verified().await;
     database
 }
@@ -35,10 +31,7 @@ async fn undo(database: &Database, rows: &BTreeMap<String, Vec<String>>, surroun
     let kept = migrate::restore_legacy(&database.urls.owner).await.unwrap();
     assert!(kept.starts_with("kindred_kept_"), "{kept}");
     assert_same(&database.legacy_rows().await, rows);
-    let found = database.surroundings().await;
-    let left: Vec<&String> = found.iter().filter(|line| !surroundings.contains(line)).collect();
-    let lost: Vec<&String> = surroundings.iter().filter(|line| !found.contains(line)).collect();
-    assert!(left.is_empty() && lost.is_empty(), "left behind: {left:#?}\nlost: {lost:#?}");
+    assert_same_surroundings(&database.surroundings().await, surroundings);
 }
 
 fn assert_same(found: &BTreeMap<String, Vec<String>>, before: &BTreeMap<String, Vec<String>>) {
@@ -61,7 +54,7 @@ async fn vectors_of_pgvector_and_chats_by_conversation_go_there_and_back() {
     assert_eq!(database.value::<i64>("SELECT count(*) FROM kindred.posts_core").await, 7);
     assert_eq!(
         quarantined(&database, "posts").await,
-        ["1 media_urls", "3 row", "4 row", "5 embedding"].map(str::to_owned)
+        ["1 media_urls[3]", "3 row", "4 row", "5 embedding"].map(str::to_owned)
     );
 }
 
@@ -70,7 +63,7 @@ async fn vectors_of_floats_and_chats_by_session_go_there_and_back() {
     let shape = Legacy::new().posts(Vectors::Floats).chat("message", "session_id", "message_type", Vectors::Pgvector);
     let database = walk(shape).await;
     assert_eq!(database.value::<i64>("SELECT count(*) FROM kindred.chat_messages").await, 3);
-    let parts = ["1 media_urls", "3 row", "4 row", "5 embedding", "6 embedding", "7 embedding"];
+    let parts = ["1 media_urls[3]", "3 row", "4 row", "5 embedding", "6 embedding", "7 embedding"];
     assert_eq!(quarantined(&database, "posts").await, parts.map(str::to_owned));
 }
 
@@ -83,7 +76,7 @@ async fn posts_and_chats_without_vectors_go_there_and_back() {
     let database = walk(shape).await;
     let generated = "SELECT count(*) FROM kindred.ai_suggestions WHERE metadata ->> 'source' = 'content_generations'";
     assert_eq!(database.value::<i64>(generated).await, 4);
-    assert_eq!(quarantined(&database, "posts").await, ["1 media_urls", "3 row", "4 row"].map(str::to_owned));
+    assert_eq!(quarantined(&database, "posts").await, ["1 media_urls[3]", "3 row", "4 row"].map(str::to_owned));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,8 +85,23 @@ async fn a_supabase_project_goes_there_and_back() {
         .await;
 }
 
+/// The same by the short way: it is undone from the cut-over on.
 async fn one_table(name: &'static str) {
-    let database = walk(Legacy::only(&[name])).await;
+    let database = Legacy::only(&[name]).create().await;
+    let (rows, surroundings) = (database.legacy_rows().await, database.surroundings().await);
+    // Where no row names a user, there is no organization to wait for.
+    let waits = name != "instagramreelscraper";
+    assert_eq!(matches!(database.carry().await, Outcome::InStep { .. }), waits);
+    if waits {
+        database.cut_over().await;
+    }
+    database.verified().await;
+    assert_same(&database.legacy_rows().await, &rows);
+    migrate::restore_legacy(&database.urls.owner).await.unwrap();
+    assert_same(&database.legacy_rows().await, &rows);
+    assert_same_surroundings(&database.surroundings().await, &surroundings);
+    database.carry().await;
+    database.verified().await;
     let read = "SELECT source || ' ' || (rows_done > 0) FROM kindred_migration.sources WHERE relation IS NOT NULL";
     assert_eq!(database.values::<String>(read).await, [format!("{name} true")]);
 }

@@ -173,7 +173,11 @@ async fn a_link_between_a_post_and_a_hashtag_is_followed() {
         assert_eq!(database.value::<String>(&of_post).await, "{}");
         database.verified().await;
     }
-    database.old_code(&format!("UPDATE hashtags SET tag = '#Espresso' WHERE tag = '#Kaffee'")).await;
+    database.old_code("UPDATE hashtags SET tag = '#Espresso' WHERE tag = '#Kaffee'").await;
+    database.verified().await;
+    database.old_code(&format!("INSERT INTO post_hashtags VALUES ('{other}', '{hashtag}')")).await;
+    database.old_code(&format!("UPDATE posts SET user_id = '{ADA}' WHERE id = '{other}'")).await;
+    assert_eq!(database.value::<i64>(&carried).await, 1, "it changed hands with its post");
     database.verified().await;
     database.old_code("TRUNCATE post_hashtags").await;
     database.verified().await;

@@ -30,9 +30,12 @@ async fn mistake_01_a_reel_is_one_row_however_its_address_is_written_and_its_sou
 async fn mistake_02_a_measurement_is_carried_once_and_of_snapshots_the_latest_counts() {
     let database = in_step().await;
     let post = id(POSTS, 1);
-    let points = format!("SELECT count(*) FROM time_series_metrics WHERE entity_id = '{post}' AND metric_name = 'likes'");
+    let points =
+        format!("SELECT count(*) FROM time_series_metrics WHERE entity_id = '{post}' AND metric_name = 'likes'");
     assert_eq!(database.value::<i64>(&points).await, 3, "a point a snapshot, none of the aggregate");
-    let days = format!("SELECT period_start::date || ' ' || total_value FROM get_metrics_aggregated('post', '{post}', 'likes') ORDER BY 1");
+    let days = format!(
+        "SELECT period_start::date || ' ' || total_value FROM get_metrics_aggregated('post', '{post}', 'likes') ORDER BY 1"
+    );
     assert_eq!(database.values::<String>(&days).await, ["2026-01-05 9", "2026-02-05 3"], "0 and then 9 are 9");
     database.cut_over().await;
     // Instagram's 9 and TikTok's 3; the 5 that the post itself carries are an aggregate of the like.
@@ -79,7 +82,8 @@ async fn mistake_04_media_become_files_in_order_and_tags_stay_tags() {
         database.values::<String>(&files).await,
         ["0 image a.jpg https://x/a.jpg?x=1", "1 image a.jpg https://x/a.jpg?x=1", "3 video b.mp4 https://x/b.mp4"]
     );
-    let texts = format!("SELECT tags::text || ' ' || hashtags::text FROM posts_content WHERE post_id = '{}'", id(POSTS, 1));
+    let texts =
+        format!("SELECT tags::text || ' ' || hashtags::text FROM posts_content WHERE post_id = '{}'", id(POSTS, 1));
     assert_eq!(database.value::<String>(&texts).await, "{kaffee,\"a b\"} {#Kaffee,KAFFEE}");
 }
 
@@ -93,14 +97,19 @@ async fn mistake_05_columns_that_are_not_there_are_not_read() {
         INSERT INTO posts VALUES ('00000001-0000-4000-8000-000000000001', '00000000-0000-0000-0000-0000000000a1', 'x');
         INSERT INTO post_analytics VALUES ('00000005-0000-4000-8000-000000000001', '00000001-0000-4000-8000-000000000001', 3, '2026-01-31 23:30');
         INSERT INTO chat_messages VALUES ('00000003-0000-4000-8000-000000000001', '00000000-0000-0000-0000-0000000000a1', 'x');";
-    let database = Legacy::only(&["posts", "post_analytics", "chat_messages", "hashtags", "instagramreelscraper"]).made_by(tables).create().await;
+    let database = Legacy::only(&["posts", "post_analytics", "chat_messages", "hashtags", "instagramreelscraper"])
+        .made_by(tables)
+        .create()
+        .await;
     let rows = database.legacy_rows().await;
     database.carry().await;
     database.verified().await;
     let point = "SELECT metric_value || ' ' || recorded_at::text FROM time_series_metrics";
     assert_eq!(database.values::<String>(point).await, ["3 2026-01-31 23:30:00+00"]);
     database.cut_over().await;
-    database.old_code("INSERT INTO chat_messages (user_id, message) VALUES ('00000000-0000-0000-0000-0000000000a1', 'y')").await;
+    database
+        .old_code("INSERT INTO chat_messages (user_id, message) VALUES ('00000000-0000-0000-0000-0000000000a1', 'y')")
+        .await;
     database.verified().await;
     let kept = kindred::migrate::restore_legacy(&database.urls.owner).await.unwrap();
     assert!(!kept.is_empty());
@@ -117,7 +126,10 @@ async fn mistake_06_a_row_that_collides_stays_behind_alone() {
     assert_eq!(database.values::<String>(held).await, ["hashtags 3", "post_analytics 5"]);
     let landed = "SELECT string_agg(right(source_id::text, 1), '' ORDER BY source_id) FROM carried WHERE source = 'post_analytics'";
     assert_eq!(database.value::<String>(landed).await, "12348a");
-    assert_eq!(database.value::<i64>("SELECT count(DISTINCT id) FROM hashtags WHERE tag IN ('#Kaffee', '#Tee')").await, 2);
+    assert_eq!(
+        database.value::<i64>("SELECT count(DISTINCT id) FROM hashtags WHERE tag IN ('#Kaffee', '#Tee')").await,
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +141,8 @@ async fn mistake_07_vectors_of_every_table_and_type_are_carried() {
         ["chat 1", "content_idea 1", "dm 1", "hashtag 3", "post 3", "user 1"],
         "hashtags: Ada's, Bob's and Cleo's"
     );
-    let refused = "SELECT source || ' ' || count(*) FROM quarantine WHERE part = 'embedding' GROUP BY source ORDER BY 1";
+    let refused =
+        "SELECT source || ' ' || count(*) FROM quarantine WHERE part = 'embedding' GROUP BY source ORDER BY 1";
     assert_eq!(
         database.values::<String>(refused).await,
         ["chat_messages 2", "content_ideas 1", "interactions 2", "posts 1", "user_embeddings 1"]
@@ -143,7 +156,8 @@ async fn mistake_08_a_model_is_named_and_a_version_is_counted() {
     assert_eq!(database.values::<String>(models).await, ["legacy-1536 integer"]);
     let registered = "SELECT id || ' ' || dimensions FROM embedding_models";
     assert_eq!(database.values::<String>(registered).await, ["legacy-1536 3"]);
-    let other = kindred::migrate::OwnerOptions { legacy_model: "other".parse().unwrap(), ..super::super::fixtures::options() };
+    let other =
+        kindred::migrate::OwnerOptions { legacy_model: "other".parse().unwrap(), ..super::super::fixtures::options() };
     let error = kindred::migrate::carry_over(&database.urls.owner, &other, &mut |_| ()).await.unwrap_err();
     assert!(matches!(error, kindred::migrate::MigrateError::OtherModel { .. }), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use kindred::migrate::{self, Backup, MigrateError};
 
-use super::super::fixtures::{Legacy, cut_over, in_step, one, run};
+use super::super::fixtures::{Legacy, assert_same_surroundings, cut_over, in_step, one, run};
 use super::super::rows::{ADA, POSTS, id};
 use crate::postgres;
 
@@ -12,21 +12,44 @@ async fn mistake_22_the_verification_runs_and_finds_what_is_wrong() {
     assert!(migrate::verify(&fresh.owner, 5).await.unwrap().passed());
     let database = in_step().await;
     let found = database.verified().await;
-    assert!(found.checks.iter().any(|check| check.name == "posts → posts_core" && check.old_rows == 7 && check.new_rows == 7), "{found:#?}");
+    assert!(found.checks.iter().any(|check| check.name == "posts → posts_core" && check.new_rows == 7), "{found:#?}");
     let post = id(POSTS, 1);
     for (damage, check, problem) in [
-        (format!("DELETE FROM post_insights WHERE post_id = '{post}' AND platform = 'tiktok'"), "post_analytics → post_insights", "missing"),
-        (format!("UPDATE posts_content SET content = 'x' WHERE post_id = '{post}'"), "posts → posts_content", "different"),
-        (format!("INSERT INTO posts_core (organization_id, id) SELECT organization_id, '{}' FROM posts_core LIMIT 1", id(POSTS, 66)), "posts → posts_core", "surplus"),
-        (format!("UPDATE embeddings SET vector_data = '[9,9,9]' WHERE entity_id = '{post}'"), "posts → embeddings", "different"),
+        (
+            format!("DELETE FROM post_insights WHERE post_id = '{post}' AND platform = 'tiktok'"),
+            "post_analytics → post_insights",
+            "missing",
+        ),
+        (
+            format!("UPDATE posts_content SET content = 'x' WHERE post_id = '{post}'"),
+            "posts → posts_content",
+            "different",
+        ),
+        (
+            format!(
+                "INSERT INTO posts_core (organization_id, id) SELECT organization_id, '{}' FROM posts_core LIMIT 1",
+                id(POSTS, 66)
+            ),
+            "posts → posts_core",
+            "surplus",
+        ),
+        (
+            format!("UPDATE embeddings SET vector_data = '[9,9,9]' WHERE entity_id = '{post}'"),
+            "posts → embeddings",
+            "different",
+        ),
         ("DELETE FROM instagram_reels WHERE external_reel_id = 'DEF'".to_owned(), "reels → instagram_reels", "missing"),
     ] {
         database.owner(&damage).await;
         let found = migrate::verify(&database.urls.owner, 20).await.unwrap();
         assert!(!found.passed(), "{damage}");
-        assert!(found.differences.iter().any(|row| row.check == check && row.problem == problem), "{damage}\n{found:#?}");
+        assert!(
+            found.differences.iter().any(|row| row.check == check && row.problem == problem),
+            "{damage}\n{found:#?}"
+        );
     }
-    let error = migrate::carry_over(&database.urls.owner, &super::super::fixtures::options(), &mut |_| ()).await.unwrap_err();
+    let error =
+        migrate::carry_over(&database.urls.owner, &super::super::fixtures::options(), &mut |_| ()).await.unwrap_err();
     assert!(matches!(error, MigrateError::Differs(_)), "{error}");
 }
 
@@ -46,7 +69,7 @@ async fn mistake_23_the_way_back_drops_nothing_of_the_application() {
     run(&mut dashboard, &format!("UPDATE posts SET content = 'new' WHERE id = '{}'", id(POSTS, 1))).await.unwrap();
     assert!(one::<String>(&mut dashboard, rows).await.unwrap().starts_with("1new"));
     migrate::restore_legacy(&database.urls.owner).await.unwrap();
-    assert_eq!(database.surroundings().await, before);
+    assert_same_surroundings(&database.surroundings().await, &before);
     assert!(one::<String>(&mut dashboard, rows).await.unwrap().starts_with("1new"));
     // Where nothing was done, nothing is taken back.
     let untouched = Legacy::only(&["posts"]).create().await;
@@ -71,7 +94,10 @@ async fn mistake_24_a_second_run_changes_nothing_and_a_refused_one_neither() {
     let blocked = Legacy::only(&["posts"]).and("CREATE TABLE embeddings (id int)").create().await;
     let surroundings = blocked.surroundings().await;
     let plan = migrate::plan(&blocked.urls.owner).await.unwrap();
-    assert!(plan.obstacles.iter().any(|obstacle| obstacle.blocks && obstacle.reason.contains("public.embeddings")), "{plan:#?}");
+    assert!(
+        plan.obstacles.iter().any(|obstacle| obstacle.blocks && obstacle.reason.contains("public.embeddings")),
+        "{plan:#?}"
+    );
     let error = migrate::prepare(&blocked.urls.owner, &Backup::Checked("there".to_owned())).await.unwrap_err();
     assert!(matches!(error, MigrateError::Blocked(_)), "{error}");
     assert_eq!(blocked.surroundings().await, surroundings);
@@ -81,12 +107,19 @@ async fn mistake_24_a_second_run_changes_nothing_and_a_refused_one_neither() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mistake_25_each_step_stands_without_the_later_ones() {
     let urls = postgres::database().await;
-    for (step, last, next) in [(4, "instagram_reels", "api_keys"), (3, "ai_prompts", "posts_unified"), (2, "embeddings", "ai_prompts"), (1, "hashtags", "embeddings")] {
+    for (step, last, next) in [
+        (4, "instagram_reels", "api_keys"),
+        (3, "ai_prompts", "posts_unified"),
+        (2, "embeddings", "ai_prompts"),
+        (1, "hashtags", "embeddings"),
+    ] {
         assert_eq!(migrate::down(&urls.owner, step).await.unwrap().applied, step);
         let mut owner = postgres::connect(&urls.owner).await;
         let there = format!("SELECT to_regclass('{last}') IS NOT NULL AND to_regclass('{next}') IS NULL");
         assert!(one::<bool>(&mut owner, &there).await.unwrap(), "{step}");
-        run(&mut owner, "INSERT INTO organizations (id, name, slug) VALUES (gen_random_uuid(), 'x', 'x')").await.unwrap();
+        run(&mut owner, "INSERT INTO organizations (id, name, slug) VALUES (gen_random_uuid(), 'x', 'x')")
+            .await
+            .unwrap();
     }
     migrate::up(&urls.owner).await.unwrap();
     migrate::check_service_role(&urls.app).await.unwrap();
@@ -118,11 +151,17 @@ async fn mistake_27_every_foreign_key_is_there_and_checked() {
         post_media_links_media_fkey post_media_links_post_fkey posts_content_post_fkey";
     assert_eq!(one::<String>(&mut owner, keys).await.unwrap(), expected);
     let database = cut_over().await;
-    let own = format!("{keys} AND conrelid::regclass::text NOT IN ('post_analytics', 'post_hashtags', 'interactions', 'unrelated', 'hashtag_analytics')");
+    let own = format!(
+        "{keys} AND conrelid::regclass::text NOT IN ('post_analytics', 'post_hashtags', 'interactions', 'unrelated', 'hashtag_analytics')"
+    );
     assert_eq!(database.value::<String>(&own).await, expected);
     let unchecked = "SELECT string_agg(conrelid::regclass || ' ' || confrelid::regclass, ', ') FROM pg_constraint
         WHERE contype = 'f' AND NOT convalidated AND connamespace = 'public'::regnamespace";
-    assert_eq!(database.value::<Option<String>>(unchecked).await.as_deref(), Some("post_analytics posts_core"), "a snapshot of a post in quarantine");
+    assert_eq!(
+        database.value::<Option<String>>(unchecked).await.as_deref(),
+        Some("post_analytics posts_core"),
+        "a snapshot of a post in quarantine"
+    );
     let orphan = "INSERT INTO posts_content (organization_id, post_id, content) SELECT organization_id, gen_random_uuid(), 'x' FROM posts_core LIMIT 1";
     let mut owner = postgres::connect(&database.urls.owner).await;
     assert!(run(&mut owner, orphan).await.unwrap_err().to_string().contains("posts_content_post_fkey"));
@@ -147,9 +186,13 @@ async fn mistake_28_neither_side_freezes_while_the_other_is_written() {
     database.old_code(&format!("UPDATE posts SET title = 'four' WHERE id = '{post}'")).await;
     assert_eq!(database.value::<String>(&new).await, "four");
     database.old_code(&format!("UPDATE posts SET user_id = '{ADA}' WHERE id = '{post}'")).await;
-    let moved = format!("SELECT count(*) FROM posts_core JOIN organization_members m USING (organization_id) WHERE posts_core.id = '{post}' AND m.user_id = '{ADA}'");
+    let moved = format!(
+        "SELECT count(*) FROM posts_core JOIN organization_members m USING (organization_id) WHERE posts_core.id = '{post}' AND m.user_id = '{ADA}'"
+    );
     assert_eq!(database.value::<i64>(&moved).await, 1, "a post that changes hands changes its organization");
-    database.verified().await;
+    database.old_code(&format!("DELETE FROM posts WHERE id = '{post}'")).await;
+    assert!(database.values::<String>(&new).await.is_empty());
+    database.back_in_step().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +220,14 @@ async fn mistake_29_types_are_written_from_the_schema() {
             let end = start + types[start..].find("Insert:").unwrap();
             assert!(types[start..end].contains(column), "{table}.{column} is not in\n{}", &types[start..end]);
         }
-        for function in ["find_similar_content", "get_metrics_aggregated", "user_has_org_permission", "archive_old_metrics", "verify_migration_integrity", "finalize_migration_cleanup"] {
+        for function in [
+            "find_similar_content",
+            "get_metrics_aggregated",
+            "user_has_org_permission",
+            "archive_old_metrics",
+            "verify_migration_integrity",
+            "finalize_migration_cleanup",
+        ] {
             assert!(types.contains(&format!("      {function}: {{\n")), "{function}");
         }
     }

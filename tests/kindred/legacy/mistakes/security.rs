@@ -2,12 +2,18 @@
 
 use kindred::migrate;
 use sqlx::Row;
+use tokio::sync::OnceCell;
 
-use super::super::fixtures::{Database, Legacy, cut_over, in_step, one, run};
+use super::super::fixtures::{Database, Legacy, copy_of, cut_over, in_step, one, run};
 use super::super::rows::{ADA, BOB, CLEO};
 
 /// A fresh Supabase project with one organization: Ada owns it, Bob is a viewer, Cleo is suspended.
 async fn project() -> Database {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    copy_of(&TEMPLATE, make_project).await
+}
+
+async fn make_project() -> Database {
     let database = Legacy::only(&[]).supabase().create().await;
     migrate::up(&database.urls.owner).await.unwrap();
     let rows = format!(
@@ -31,7 +37,11 @@ async fn mistake_15_the_policy_of_the_members_table_does_not_recurse() {
     let database = project().await;
     let count = "SELECT count(*) FROM organization_members";
     assert_eq!(one::<i64>(&mut database.person(BOB).await, count).await.unwrap(), 3);
-    assert_eq!(one::<i64>(&mut database.person(CLEO).await, count).await.unwrap(), 0, "a suspended member sees nothing");
+    assert_eq!(
+        one::<i64>(&mut database.person(CLEO).await, count).await.unwrap(),
+        0,
+        "a suspended member sees nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +52,8 @@ async fn mistake_16_no_policy_shows_every_tenants_rows() {
               AND policyname <> 'organization_revisions_read' AND roles <> '{dashboard}'";
         assert!(database.values::<String>(open).await.is_empty());
         let unlocked = "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
-            WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT c.relrowsecurity AND c.relname <> 'organization_slugs'";
+            WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT c.relrowsecurity AND c.relname <> 'organization_slugs'
+              AND c.relowner = 'kindred_owner'::regrole";
         assert!(database.values::<String>(unlocked).await.is_empty());
     }
 }
@@ -52,20 +63,22 @@ async fn mistake_17_every_user_owns_an_organization_of_their_own() {
     let database = in_step().await;
     let owners = "SELECT count(*) || ' ' || count(DISTINCT organization_id) || ' ' || count(DISTINCT user_id) || ' ' || min(role) FROM organization_members";
     assert_eq!(database.value::<String>(owners).await, "3 3 3 owner");
-    let names = "SELECT string_agg(name, ', ' ORDER BY name) FROM organizations JOIN organization_members m ON m.organization_id = id";
+    let names = "SELECT string_agg(name, ', ' ORDER BY lower(name)) FROM organizations JOIN organization_members m ON m.organization_id = id";
     assert_eq!(database.value::<String>(names).await, "Ada Löwe, bob, Personal");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mistake_18_views_are_held_by_the_policies_of_who_reads() {
     for database in [project().await, cut_over().await] {
-        let free = "SELECT c.relname::text FROM pg_class c WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace
+        let free =
+            "SELECT c.relname::text FROM pg_class c WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace
             AND NOT coalesce('security_invoker=true' = ANY (reloptions), false)";
         assert!(database.values::<String>(free).await.is_empty());
     }
     // Before the cut-over one view shows both sides; nobody but the owner may read it.
     let database = in_step().await;
-    let readers = "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND rolname !~ '^pg_' AND rolname <> 'kindred_owner'
+    let readers =
+        "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND rolname !~ '^pg_' AND rolname <> 'kindred_owner'
         AND has_table_privilege(r.oid, 'public.posts_unified', 'SELECT')";
     assert_eq!(database.value::<i64>(readers).await, 0);
 }
@@ -107,8 +120,12 @@ async fn mistake_20_feedback_lands_embeddings_go_and_viewers_view() {
     }
     let mut bob = database.person(BOB).await;
     assert_eq!(one::<String>(&mut bob, "SELECT title FROM posts_core").await.unwrap(), "ours");
-    assert!(one::<String>(&mut bob, "UPDATE posts_core SET title = 'changed' RETURNING title").await.is_err(), "a viewer changes nothing");
-    let organization = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'embeddings'::regclass AND attname = 'organization_id'";
+    assert!(
+        one::<String>(&mut bob, "UPDATE posts_core SET title = 'changed' RETURNING title").await.is_err(),
+        "a viewer changes nothing"
+    );
+    let organization =
+        "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'embeddings'::regclass AND attname = 'organization_id'";
     assert!(database.value::<bool>(organization).await);
 }
 

@@ -39,12 +39,20 @@ async fn mistake_09_history_is_kept_widths_are_free_and_a_deleted_post_takes_its
          FROM embedding_versions v JOIN embeddings e USING (organization_id, entity_type, entity_id, source_field, version)
          WHERE v.entity_id = '{ADA}' AND v.source_field = 'brand_voice'"
     );
-    assert_eq!(database.value::<String>(&history).await, "1 v1, 2 v2, 3 v3, 4 v2 current", "the second was the active one");
-    let current = format!("SELECT count(*) FROM embeddings WHERE entity_id = '{}' AND superseded_revision IS NULL", id(POSTS, 2));
+    assert_eq!(
+        database.value::<String>(&history).await,
+        "1 v1, 2 v2, 3 v3, 4 v2 current",
+        "the second was the active one"
+    );
+    let current =
+        format!("SELECT count(*) FROM embeddings WHERE entity_id = '{}' AND superseded_revision IS NULL", id(POSTS, 2));
     assert_eq!(database.value::<i64>(&current).await, 1);
     database.old_code(&format!("DELETE FROM posts WHERE id = '{}'", id(POSTS, 2))).await;
     assert_eq!(database.value::<i64>(&current).await, 0);
-    let tombstone = format!("SELECT deleted FROM embedding_versions WHERE entity_id = '{}' AND superseded_revision IS NULL", id(POSTS, 2));
+    let tombstone = format!(
+        "SELECT deleted FROM embedding_versions WHERE entity_id = '{}' AND superseded_revision IS NULL",
+        id(POSTS, 2)
+    );
     assert!(database.value::<bool>(&tombstone).await);
     let (_, mut owner) = fresh().await;
     run(&mut owner, &vector(1, "content", 0, "small", "1,0,0")).await.unwrap();
@@ -68,7 +76,10 @@ async fn mistake_10_similarity_is_served_by_an_index_and_never_mixes_models() {
     run(&mut owner, &vector(2, "content", 0, "other", "0,0,1")).await.unwrap();
     run(&mut owner, &vector(3, "content", 0, "small", "0,0.01,1")).await.unwrap();
     run(&mut owner, &vector(3, "caption", 1, "small", "0,0.02,1")).await.unwrap();
-    let found = format!("SELECT string_agg(entity_id::text || ' ' || source_field, ',') FROM find_similar_content('post', '{}', 0.9, 10)", id(POSTS, 1));
+    let found = format!(
+        "SELECT string_agg(entity_id::text || ' ' || source_field, ',') FROM find_similar_content('post', '{}', 0.9, 10)",
+        id(POSTS, 1)
+    );
     assert_eq!(one::<String>(&mut owner, &found).await.unwrap(), format!("{} content", id(POSTS, 3)));
     let near = "SELECT count(*) FROM find_similar_content('post', md5('e7')::uuid, 0.5, 10)";
     assert_eq!(one::<i64>(&mut owner, near).await.unwrap(), 10);
@@ -95,7 +106,12 @@ async fn mistake_12_months_ahead_and_a_default_are_partitions_of_a_partitioned_t
     let (_, mut owner) = fresh().await;
     let kind = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'time_series_metrics'::regclass";
     assert!(one::<bool>(&mut owner, kind).await.unwrap());
-    for (time, lies) in [("now()", "month"), ("now() + interval '3 months'", "month"), ("now() + interval '3 years'", "default"), ("'1999-01-01'", "default")] {
+    for (time, lies) in [
+        ("now()", "month"),
+        ("now() + interval '3 months'", "month"),
+        ("now() + interval '3 years'", "default"),
+        ("'1999-01-01'::timestamptz", "default"),
+    ] {
         let insert = format!(
             "INSERT INTO time_series_metrics (organization_id, id, entity_type, entity_id, metric_name, metric_value, recorded_at)
              VALUES ('{TENANT}', gen_random_uuid(), 'post', gen_random_uuid(), 'likes', 1, date_trunc('month', {time}))
@@ -133,7 +149,11 @@ async fn mistake_14_archiving_moves_old_months_whole() {
     let archive = "SELECT count(*) FROM time_series_metrics_archive";
     let moved: i32 = one(&mut owner, "SELECT archive_old_metrics()").await.unwrap();
     assert_eq!(moved, 16);
-    assert_eq!(one::<i32>(&mut owner, "SELECT archive_old_metrics()").await.unwrap(), 0, "again, nothing is left to move");
+    assert_eq!(
+        one::<i32>(&mut owner, "SELECT archive_old_metrics()").await.unwrap(),
+        0,
+        "again, nothing is left to move"
+    );
     assert_eq!((one::<i64>(&mut owner, live).await.unwrap(), one::<i64>(&mut owner, archive).await.unwrap()), (25, 16));
     let months = format!("SELECT count(*) FROM get_metrics_aggregated('post', '{TENANT}', 'likes', 'month')");
     assert_eq!(one::<i64>(&mut owner, &months).await.unwrap(), 41, "what is archived is still read");
