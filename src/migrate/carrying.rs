@@ -141,12 +141,19 @@ async fn on_connection(
     Ok(Outcome::CutOver { checks: checks(connection).await? })
 }
 
-/// Two runs at once would do the same work twice: the second is told so. The lock ends with the connection.
+/// Two runs at once would do the same work twice: the second is told so. The lock ends with the connection, a moment after
+/// the run that held it.
 pub(super) async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext('kindred migrate'))")
-        .fetch_one(connection)
-        .await?;
-    if alone { Ok(()) } else { Err(MigrateError::Busy) }
+    for _ in 0..20 {
+        let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext('kindred migrate'))")
+            .fetch_one(&mut *connection)
+            .await?;
+        if alone {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Err(MigrateError::Busy)
 }
 
 /// Whether the cut-over has happened.
