@@ -33,11 +33,14 @@ create trigger instagram_reels_updated_at before update on instagram_reels
     for each row execute function set_updated_at();
 select grant_select('instagram_reels');
 
--- Insights are snapshots of counters: only the latest one of a post and platform counts.
+-- Insights are snapshots of counters: only the latest one of a post and platform counts. One without a platform is over all
+-- of them, so it counts only where no platform tells of its own.
 create view latest_post_insights with (security_invoker = true) as
 select distinct on (organization_id, post_id, platform)
        organization_id, post_id, platform, reach, impressions, likes, comments_count, shares, engagement_rate, recorded_at
-from post_insights
+from post_insights i
+where platform <> '' or not exists (
+    select from post_insights p where p.organization_id = i.organization_id and p.post_id = i.post_id and p.platform <> '')
 order by organization_id, post_id, platform, recorded_at desc;
 
 create view posts_unified with (security_invoker = true) as

@@ -81,7 +81,7 @@ select s.id as source_id, s.organization_id, s.id as post_id, s.content,
              join kindred_migration.hashtags_source h on h.id = l.hashtag_id
              where l.post_id = s.id order by h.tag) as hashtags,
        coalesce(s.tags, '{}') as tags,
-       coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at, coalesce(s.updated_at, s.created_at, 'epoch') as updated_at
 from kindred_migration.posts_source s
 where s.organization_id is not null;
@@ -114,6 +114,18 @@ select s.id as source_id, s.organization_id, md5('aggregate of post ' || s.id)::
        coalesce(s.updated_at, s.created_at, 'epoch') as recorded_at, coalesce(s.created_at, s.updated_at, 'epoch') as created_at
 from kindred_migration.posts_source s
 where coalesce(s.reach, s.impressions, s.likes, s.comments, s.shares) is not null and s.organization_id is not null;
+
+-- A post that changes hands takes its hashtags along.
+create or replace function kindred_migration.before_posts(ids uuid[]) returns void language sql as $$
+    select kindred_migration.carry('hashtags', array(
+        select distinct l.hashtag_id from kindred_migration.post_hashtags_source l
+        join kindred_migration.posts_source s on s.id = l.post_id
+        left join kindred_migration.carried c on c.source = 'posts' and c.source_id = s.id
+        where l.post_id = any ((select ids)::uuid[]) and c.organization_id is distinct from s.organization_id
+          -- The backfill comes to the hashtags after the posts.
+          and exists (select from kindred_migration.sources f where f.source = 'posts' and f.done_at is not null)
+        order by l.hashtag_id))
+$$;
 
 create or replace function kindred_migration.after_posts(ids uuid[]) returns void language plpgsql as $$
 declare
@@ -162,7 +174,13 @@ create or replace function kindred_migration.before_hashtags(ids uuid[]) returns
 $$;
 
 create or replace function kindred_migration.after_hashtags(ids uuid[]) returns void language sql as $$
-    select kindred_migration.carry_vectors('hashtags', ids)
+    select kindred_migration.carry_vectors('hashtags', ids);
+    -- Posts show the tag's text.
+    select kindred_migration.carry('posts', array(
+        select distinct l.post_id from kindred_migration.post_hashtags_source l
+        join kindred_migration.wanted_posts_content_of_posts w on w.source_id = l.post_id
+        join posts_content c on c.organization_id = w.organization_id and c.post_id = w.post_id
+        where l.hashtag_id = any ((select ids)::uuid[]) and c.hashtags is distinct from w.hashtags order by l.post_id))
 $$;
 
 create or replace view kindred_migration.wanted_media_files_of_media_files as
@@ -172,8 +190,7 @@ select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        coalesce(case when s.file_type in ('image', 'video', 'audio', 'document') then s.file_type end,
                 kindred_migration.file_type_of(s.storage_url, split_part(s.mime_type, '/', 1))) as file_type,
        s.width, s.height, s.duration, s.thumbnail_url, s.alt_text,
-       coalesce(s.metadata, '{}') || jsonb_build_object('source', 'media_files')
-           || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) || jsonb_build_object('source', 'media_files') as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.media_files_source s
@@ -182,7 +199,7 @@ where s.organization_id is not null;
 create or replace view kindred_migration.wanted_chat_messages_of_chat_messages as
 select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        s.conversation_id, coalesce(s.role, 'user') as role, s.content,
-       coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.chat_messages_source s
@@ -197,7 +214,7 @@ select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        s.description, s.content_type, coalesce(s.platforms, '{}') as platforms, coalesce(s.tags, '{}') as tags,
        s.category, s.priority, coalesce(s.status, 'idea') as status, s.due_date, s.notes,
        coalesce(s.is_saved, false) as is_saved,
-       coalesce(s.metadata, '{}') || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.content_ideas_source s
@@ -239,7 +256,7 @@ begin
 end
 $$;
 
-select kindred_migration.add_source(1, 1, 'posts', kindred_migration.no_home(), null, 'kindred_migration.after_posts');
+select kindred_migration.add_source(1, 1, 'posts', kindred_migration.no_home(), 'kindred_migration.before_posts', 'kindred_migration.after_posts');
 select kindred_migration.add_source(1, 2, 'media_files', kindred_migration.no_home());
 select kindred_migration.add_source(1, 3, 'chat_messages', kindred_migration.no_home(), null, 'kindred_migration.after_chat_messages');
 select kindred_migration.add_source(1, 4, 'content_ideas', kindred_migration.no_home(), null, 'kindred_migration.after_content_ideas');

@@ -76,6 +76,20 @@ cross join lateral (values ('impressions', s.impressions), ('reach', s.reach), (
                            ('posts_count', s.posts_count)) as m (name, value)
 where m.value is not null and s.recorded_at is not null and s.organization_id is not null;
 
+-- Who measured a hashtag before and no longer does may not use it any more.
+create or replace function kindred_migration.before_hashtag_analytics(ids uuid[]) returns void language sql as $$
+    select kindred_migration.carry('hashtags', array(
+        select distinct t.entity_id from kindred_migration.carried c
+        cross join unnest('{impressions,reach,engagement,posts_count}'::text[]) as name
+        join time_series_metrics t on t.organization_id = c.organization_id and t.recorded_at = c.recorded_at
+         and t.id = kindred_migration.uuid_at(c.recorded_at, c.source_id || name)
+        left join kindred_migration.hashtag_analytics_source s on s.id = c.source_id
+        where c.source = 'hashtag_analytics' and c.source_id = any ((select ids)::uuid[])
+          and (s.hashtag_id is distinct from t.entity_id
+               or s.organization_id is distinct from c.organization_id)
+        order by t.entity_id))
+$$;
+
 create or replace function kindred_migration.after_hashtag_analytics(ids uuid[]) returns void language sql as $$
     select kindred_migration.carry('hashtags', array(
         select distinct s.hashtag_id from kindred_migration.hashtag_analytics_source s
@@ -91,7 +105,7 @@ select kindred_migration.add_source(2, 2, 'hashtag_analytics',
           when s.recorded_at is null then ''it has no time''
           when s.organization_id is null
               then ''it names no user, and no organization is named for such rows (--default-organization)'' end',
-    null, 'kindred_migration.after_hashtag_analytics');
+    'kindred_migration.before_hashtag_analytics', 'kindred_migration.after_hashtag_analytics');
 select kindred_migration.write_target('hashtag_analytics', 1, 'time_series_metrics', '{organization_id,id,recorded_at}',
     't.organization_id = c.organization_id and t.recorded_at = c.recorded_at and t.id in (
          select kindred_migration.uuid_at(c.recorded_at, c.source_id || name)

@@ -19,9 +19,8 @@ select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
        s.context_type as source_entity_type, s.context_id as source_entity_id, s.suggestion_text, s.confidence_score,
        case when s.status in ('accepted', 'modified') then true when s.status = 'rejected' then false end as is_accepted,
        coalesce(s.status = 'rejected', false) as is_dismissed, s.user_feedback as feedback_text,
-       coalesce(s.metadata, '{}')
-           || jsonb_build_object('source', 'ai_suggestions', 'legacy_type', s.suggestion_type, 'legacy_status', s.status)
-           || case when s.extra is null then '{}' else jsonb_build_object('legacy', s.extra) end as metadata,
+       kindred_migration.metadata_with(s.metadata, s.extra)
+           || jsonb_build_object('source', 'ai_suggestions', 'legacy_type', s.suggestion_type, 'legacy_status', s.status) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
 from kindred_migration.ai_suggestions_source s

@@ -7,7 +7,7 @@ returns text language sql stable as $$
     select case
         when c.meaning is null or (c.meaning <> 'embedding' and p_type = 'text' and overrides ->> c.meaning is null and m.typed = 'uuid')
             then case when p_type like '%[]'
-                 then format('(case when n.metadata -> ''legacy'' -> %1$L is not null then array(select jsonb_array_elements_text(n.metadata -> ''legacy'' -> %1$L)) end)::%2$s', p_column, p_type)
+                 then format('(case when jsonb_typeof(n.metadata -> ''legacy'' -> %1$L) = ''array'' then array(select jsonb_array_elements_text(n.metadata -> ''legacy'' -> %1$L)) end)::%2$s', p_column, p_type)
                  when c.meaning is not null
                  then format('coalesce(n.metadata -> ''legacy'' ->> %1$L, n.%2$I::text)::%3$s', p_column, c.meaning, p_type)
                  else format('(n.metadata -> ''legacy'' ->> %L)::%s', p_column, p_type) end
@@ -214,18 +214,31 @@ declare
 begin
     for found in
         select k.conname, k.conrelid::regclass as relation, a.attname,
-               case k.confdeltype when 'c' then ' on delete cascade' when 'n' then ' on delete set null'
-                   when 'd' then ' on delete set default' when 'r' then ' on delete restrict' else '' end as on_delete
+               -- The rest of the key is kept as it is: what it does on delete and update, and when.
+               regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
+                              '^FOREIGN KEY .* REFERENCES [^(]*\([^)]*\)', '') as rest
         from pg_constraint k
         join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
         where k.contype = 'f' and k.confrelid = legacy and cardinality(k.conkey) = 1
           and k.conrelid <> legacy
     loop
         insert into kindred_migration.rewired values ('foreign key', found.relation::text, found.conname,
-            format('foreign key (%I) references public.posts (id)%s', found.attname, found.on_delete));
+            format('foreign key (%I) references public.posts (id)%s', found.attname, found.rest));
         execute format('alter table %s drop constraint %I', found.relation, found.conname);
         execute format('alter table %s add constraint %I foreign key (%I) references posts_core (id)%s not valid',
-                       found.relation, found.conname, found.attname, found.on_delete);
+                       found.relation, found.conname, found.attname, found.rest);
+    end loop;
+end
+$$;
+
+-- Foreign keys are followed with the rights of who owns the tables.
+create or replace function kindred_migration.admit_legacy_owners() returns void language plpgsql as $$
+declare
+    one name;
+begin
+    for one in select distinct c.relowner::regrole from pg_class c
+               where c.relnamespace = 'kindred_legacy'::regnamespace and c.relkind in ('r', 'p') loop
+        execute format('grant usage on schema kindred_legacy to %s', one);
     end loop;
 end
 $$;
@@ -256,7 +269,10 @@ begin
         perform kindred_migration.unfollow_writers(one);
         execute format('alter table %s set schema kindred_legacy', (select relation from kindred_migration.sources where source = one));
     end loop;
+    perform kindred_migration.admit_legacy_owners();
     perform kindred_migration.move_objects('kindred', 'public');
+    -- An empty schema that comes first in the path would take the next run's migrations.
+    drop schema kindred;
     update kindred_migration.settings set contracted_at = now();
 
     if 'posts' = any (replaced) then
@@ -269,19 +285,28 @@ begin
         perform kindred_migration.retrace_writers('post_insights', 'posts', 'post_id');
         perform kindred_migration.admit_legacy_roles('posts',
             '{posts,posts_core,posts_content,media_files,post_media_links,post_insights,embeddings,embedding_versions}');
+        for one in
+            select distinct r.rolname from pg_class c
+            cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) acl
+            join pg_roles r on r.oid = acl.grantee
+            where c.oid = 'kindred_legacy.posts'::regclass and acl.privilege_type in ('INSERT', 'UPDATE', 'DELETE')
+        loop
+            execute format('grant execute on function public.organization_of_user(uuid),
+                            public.posts_view_vector(uuid, uuid, jsonb, text, jsonb) to %I', one);
+        end loop;
     end if;
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_chat_messages', 'chat_messages', 'chat_messages n',
-        '{"metadata": "n.metadata - ''legacy''"}', '{embedding}');
+        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_content_ideas', 'content_ideas', 'content_ideas n',
-        '{"metadata": "n.metadata - ''legacy''"}', '{embedding}');
+        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_hashtags', 'hashtags',
         '(select distinct on (id) *, ''{}''::jsonb as metadata from hashtags order by id, updated_at desc, organization_id) n', '{}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_media_files', 'media_files',
         '(select * from media_files where metadata ->> ''source'' is distinct from ''posts.media_urls'') n',
-        '{"metadata": "n.metadata - ''legacy'' - ''source''"}');
+        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' - ''source'' end"}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_ai_suggestions', 'ai_suggestions',
         '(select * from ai_suggestions where metadata ->> ''source'' is distinct from ''content_generations'') n', '{
-        "metadata": "n.metadata - ''legacy'' - ''source'' - ''legacy_type'' - ''legacy_status''",
+        "metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' - ''source'' - ''legacy_type'' - ''legacy_status'' end",
         "suggestion_type": "coalesce(n.metadata ->> ''legacy_type'', case n.suggestion_type when ''content_idea'' then ''content'' when ''optimization'' then ''timing'' else n.suggestion_type end)",
         "context_type": "n.source_entity_type", "context_id": "n.source_entity_id", "user_feedback": "n.feedback_text",
         "status": "case when n.is_accepted and n.metadata ->> ''legacy_status'' = ''modified'' then ''modified'' when n.is_accepted then ''accepted'' when n.is_dismissed then ''rejected'' else ''pending'' end"}');
@@ -368,9 +393,17 @@ begin
     end loop;
     delete from kindred_migration.rewired;
     delete from kindred_migration.phases where phase = 'contracted';
-    -- What the new side wrote since is read once more, so that both sides agree on it.
+    -- What the new side wrote since is read once more, so that both sides agree on it; it leaves with its legacy row.
     delete from kindred_migration.carried
     where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
+    insert into kindred_migration.carried (source, source_id, organization_id)
+    select 'posts', id, organization_id from posts_core
+    union all select 'media_files', id, organization_id from media_files where metadata ->> 'source' is distinct from 'posts.media_urls'
+    union all select 'chat_messages', id, organization_id from chat_messages
+    union all select 'content_ideas', id, organization_id from content_ideas
+    union all select 'hashtags', id, organization_id from hashtags
+    union all select 'ai_suggestions', id, organization_id from ai_suggestions
+              where metadata ->> 'source' is distinct from 'content_generations';
     update kindred_migration.sources set after_id = null, rows_done = 0, done_at = null
     where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
     perform kindred_migration.make_switching_view();

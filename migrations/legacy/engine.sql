@@ -168,7 +168,10 @@ begin
         perform kindred_migration.carry(tg_argv[0], array(select distinct id from old_rows));
     else
         perform kindred_migration.carry(tg_argv[0],
-            array(select distinct source_id from kindred_migration.carried where source = tg_argv[0]));
+            array(select source_id from kindred_migration.carried where source = tg_argv[0]
+                  union select source_id from kindred_migration.current_vectors where source = tg_argv[0]
+                  union select source_id from kindred_migration.reel_keys where source = tg_argv[0]
+                  union select source_id from kindred_migration.quarantine where source = tg_argv[0]));
     end if;
     return null;
 end

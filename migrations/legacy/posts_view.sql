@@ -23,7 +23,8 @@ begin
         left join posts_content c on c.organization_id = p.organization_id and c.post_id = p.id
         left join post_insights i on i.organization_id = p.organization_id
              and i.id = md5('aggregate of post ' || p.id)::uuid) n$from$, model),
-        jsonb_build_object('metadata', 'n.metadata - ''legacy''',
+        jsonb_build_object(
+            'metadata', 'case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end',
             'embedding', case when vector_type = '_float8' then 'n.embedding::real[]' else 'n.embedding' end));
     execute 'alter view public.posts set (security_invoker = true)';
     -- What an INSERT leaves out gets what the legacy table gave it.
@@ -41,7 +42,10 @@ begin
         tenant uuid;
         post uuid := (given ->> 'id')::uuid;
         known text[] := '{id,user_id,title,content,media_urls,media_type,platforms,status,scheduled_at,published_at,tags,likes,comments,shares,reach,impressions,metadata,embedding,created_at,updated_at}';
-        extra jsonb := nullif(given - known, '{}');
+        -- Metadata that are no object lie beside the other columns that nothing here knows.
+        plain jsonb := case when jsonb_typeof(given -> 'metadata') = 'object' then given -> 'metadata' else '{}' end;
+        extra jsonb := nullif((given - known) || case when jsonb_typeof(given -> 'metadata') in ('object', 'null') then '{}'
+                                                 else jsonb_build_object('metadata', given -> 'metadata') end, '{}');
         texts constant text := 'case when jsonb_typeof($1) = ''array'' then array(select jsonb_array_elements_text($1)) else ''{}'' end';
         urls text[];
         changed boolean := tg_op = 'INSERT' or given -> 'updated_at' is distinct from before -> 'updated_at';
@@ -78,8 +82,7 @@ begin
                     coalesce((given ->> 'created_at')::timestamptz, now()), at);
             insert into posts_content (organization_id, post_id, content, tags, metadata, created_at, updated_at)
             values (tenant, post, given ->> 'content', public.texts_of(given -> 'tags'),
-                    coalesce(nullif(given -> 'metadata', 'null'), '{}')
-                        || case when extra is null then '{}' else jsonb_build_object('legacy', extra) end,
+                    plain || case when extra is null then '{}' else jsonb_build_object('legacy', extra) end,
                     coalesce((given ->> 'created_at')::timestamptz, now()), at);
         else
             update posts_core p set user_id = (given ->> 'user_id')::uuid, title = given ->> 'title',
@@ -89,9 +92,11 @@ begin
                    published_at = (given ->> 'published_at')::timestamptz, updated_at = at
             where p.organization_id = tenant and p.id = post;
             update posts_content c set content = given ->> 'content', tags = public.texts_of(given -> 'tags'),
-                   metadata = coalesce(nullif(given -> 'metadata', 'null'), '{}') ||
+                   metadata = plain ||
                        case when extra is null and c.metadata -> 'legacy' is null then '{}'
-                            else jsonb_build_object('legacy', coalesce(c.metadata -> 'legacy', '{}') || coalesce(extra, '{}')) end,
+                            else jsonb_build_object('legacy', (coalesce(c.metadata -> 'legacy', '{}')
+                                - case when given -> 'metadata' is distinct from before -> 'metadata' then '{metadata}' else '{}' end::text[])
+                                || coalesce(extra, '{}')) end,
                    updated_at = at
             where c.organization_id = tenant and c.post_id = post;
         end if;
@@ -139,9 +144,18 @@ begin
     language plpgsql security definer set search_path from current as $body$
     declare
         found uuid;
+        caller name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+        another boolean := false;
     begin
+        -- A person who logs in gets an organization, and makes none for others.
+        if has_member_logins() and pg_has_role(caller, 'authenticated', 'MEMBER')
+           and not (select rolsuper from pg_roles where rolname = caller) then
+            another := person is distinct from auth.uid();
+        end if;
         if to_regclass('kindred_migration.user_organizations') is not null then
-            perform kindred_migration.ensure_organizations(array[person]);
+            if not another then
+                perform kindred_migration.ensure_organizations(array[person]);
+            end if;
             return kindred_migration.organization_of(person);
         end if;
         select m.organization_id into found from organization_members m where m.user_id = person and m.status = 'active'
@@ -156,7 +170,19 @@ begin
         components double precision[];
         width integer;
         reason text;
+        caller name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+        allowed boolean;
     begin
+        -- Whoever may write all posts, and people who log in in their organizations; the view alone cannot tell.
+        select r.rolbypassrls or pg_has_role(caller, 'kindred_owner', 'MEMBER') or exists (
+                   select from pg_policy where polrelid = 'posts_core'::regclass and polname = left('legacy_' || caller, 63))
+        into allowed from pg_roles r where r.rolname = caller;
+        if not allowed and has_member_logins() then
+            allowed := tenant = any (array(select organizations_with_role('editor')));
+        end if;
+        if not coalesce(allowed, false) then
+            raise exception '% may not write vectors of this organization', caller using errcode = 'insufficient_privilege';
+        end if;
         if to_regclass('kindred_migration.settings') is null then
             if vector is not null then
                 raise exception 'vectors are written through the service, not through posts'

@@ -97,3 +97,11 @@ begin
             user_expression) else '' end);
 end
 $$;
+
+-- A row's metadata with what nothing else holds under `legacy`, also its metadata themselves where they are no object.
+create or replace function kindred_migration.metadata_with(given jsonb, extra jsonb) returns jsonb language sql immutable as $$
+    select case when jsonb_typeof(given) = 'object' then given else '{}' end
+           || case when legacy = '{}' then '{}' else jsonb_build_object('legacy', legacy) end
+    from (select coalesce(extra, '{}')
+                 || case when jsonb_typeof(given) <> 'object' then jsonb_build_object('metadata', given) else '{}' end) l (legacy)
+$$;

@@ -9,7 +9,12 @@ declare
     shown text := format('kindred_migration.%I', 'legacy_' || p_source);
     same text;
 begin
-    select string_agg(case when a.attname = any ('{platforms,tags,media_urls,metadata,status,role,message_type,usage_count,is_saved,
+    -- Addresses that were left behind are missed in media_urls, and nowhere else.
+    select string_agg(case when c.meaning = 'media_urls'
+                      then format('(t.%1$I is null or t.%1$I is not distinct from w.%1$I or exists (
+                                    select from kindred_migration.quarantine q
+                                    where q.source = %2$L and q.source_id = t.id and q.part like ''media_urls%%''))', a.attname, p_source)
+                      when a.attname = any ('{platforms,tags,metadata,status,role,message_type,usage_count,is_saved,
                                                    normalized_tag,likes,comments,shares,reach,impressions,created_at,updated_at,
                                                    title,filename,file_type}')
                       then format('(t.%1$I is null or t.%1$I is not distinct from w.%1$I)', a.attname)
@@ -21,9 +26,9 @@ begin
         'select case when w.id is null then ''only in the legacy table'' when t.id is null then ''only in the new tables'' else ''different'' end,
                 jsonb_build_object(''id'', coalesce(t.id, w.id))
          from (select * from %s t where not exists (select from kindred_migration.quarantine q
-                    where q.source = %L and q.source_id = t.id and (q.part in (''row'', ''restore'') or q.part like ''media_urls%%''))) t
+                    where q.source = %L and q.source_id = t.id and q.part in (''row'', ''restore''))) t
          full join (select * from %s w where not exists (select from kindred_migration.quarantine q
-                    where q.source = %L and q.source_id = w.id and (q.part in (''row'', ''restore'') or q.part like ''media_urls%%''))) w on w.id = t.id
+                    where q.source = %L and q.source_id = w.id and q.part in (''row'', ''restore''))) w on w.id = t.id
          where t.id is null or w.id is null or not (%s) limit $1', legacy, p_source, shown, p_source, same) using p_limit;
 end
 $$;
@@ -66,6 +71,8 @@ declare
     new_rows bigint;
     wrong bigint;
 begin
+    -- Nothing follows anything any more, so nothing is to be compared.
+    if (select finalized_at is not null from kindred_migration.settings) then return; end if;
     for found in select * from kindred_migration.sources s where s.relation is not null order by s.step, s.position loop
         select count(*) into held from kindred_migration.quarantine q where q.source = found.source and q.part = 'row';
         execute format('select count(*) from %s', found.relation) into old_rows;
@@ -119,6 +126,7 @@ returns table (check_name text, problem text, key jsonb) language plpgsql as $$
 declare
     found record;
 begin
+    if (select finalized_at is not null from kindred_migration.settings) then return; end if;
     for found in select t.source, t.target, kindred_migration.is_replaced(t.source) as replaced
                  from kindred_migration.targets t join kindred_migration.sources s using (source)
                  where s.relation is not null order by s.step, s.position, t.position loop
@@ -166,6 +174,12 @@ begin
     if to_regclass('public.post_hashtags') is not null then
         alter table public.post_hashtags set schema kindred_legacy;
     end if;
+    perform kindred_migration.admit_legacy_owners();
+    -- A backup does not follow what is deleted, nor refuse it.
+    for found in select k.conname, k.conrelid::regclass as relation from pg_constraint k join pg_class c on c.oid = k.conrelid
+                 where k.contype = 'f' and c.relnamespace = 'kindred_legacy'::regnamespace and k.confrelid = 'posts_core'::regclass loop
+        execute format('alter table %s drop constraint %I', found.relation, found.conname);
+    end loop;
     alter table chat_messages drop column if exists message, drop column if exists session_id, drop column if exists message_type,
         drop constraint if exists chat_messages_content_check;
     alter table chat_messages alter content set not null;

@@ -8,7 +8,10 @@ begin
             execute format('create role %I login', role_name);
         end if;
         -- The second lock (row level security) holds only for roles that cannot bypass it.
-        execute format('alter role %I nosuperuser nobypassrls nocreatedb nocreaterole', role_name);
+        -- One that is so already is left alone: two bootstraps of one server do not meet.
+        if exists (select from pg_roles where rolname = role_name and (rolsuper or rolbypassrls or rolcreatedb or rolcreaterole)) then
+            execute format('alter role %I nosuperuser nobypassrls nocreatedb nocreaterole', role_name);
+        end if;
     end loop;
     execute format('alter database %I owner to kindred_owner', current_database());
 end

@@ -141,12 +141,19 @@ async fn on_connection(
     Ok(Outcome::CutOver { checks: checks(connection).await? })
 }
 
-/// Two runs at once would do the same work twice: the second is told so. The lock ends with the connection.
+/// Two runs at once would do the same work twice: the second is told so. The lock ends with the connection, a moment after
+/// the run that held it.
 pub(super) async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext('kindred migrate'))")
-        .fetch_one(connection)
-        .await?;
-    if alone { Ok(()) } else { Err(MigrateError::Busy) }
+    for _ in 0..20 {
+        let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext('kindred migrate'))")
+            .fetch_one(&mut *connection)
+            .await?;
+        if alone {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Err(MigrateError::Busy)
 }
 
 /// Whether the cut-over has happened.
@@ -247,10 +254,13 @@ async fn backfilled(connection: &mut PgConnection, step: i32) -> Result<(), Migr
     Ok(())
 }
 
-/// A partition for every month that was measured.
+/// A partition for every month that was measured. What is dated before 1900 or long from now stays in the default partition:
+/// made-up times must not make tables without end, nor end the run.
 async fn make_months(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let months = "SELECT DISTINCT date_trunc('month', recorded_at)::date AS month FROM kindred_migration.post_analytics_source WHERE recorded_at IS NOT NULL
-                  UNION SELECT DISTINCT date_trunc('month', recorded_at)::date FROM kindred_migration.hashtag_analytics_source WHERE recorded_at IS NOT NULL";
+    let months = "SELECT DISTINCT date_trunc('month', recorded_at)::date AS month
+                  FROM (SELECT recorded_at FROM kindred_migration.post_analytics_source
+                        UNION ALL SELECT recorded_at FROM kindred_migration.hashtag_analytics_source) measured
+                  WHERE recorded_at >= '1900-01-01' AND recorded_at < now() + interval '3 months'";
     let months: Vec<chrono::NaiveDate> = sqlx::query_scalar(months).fetch_all(&mut *connection).await?;
     for month in months {
         sqlx::query("SELECT ensure_month_partition('time_series_metrics', $1)")

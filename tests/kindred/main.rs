@@ -9,6 +9,7 @@ mod context;
 mod deliverables;
 mod embedder;
 mod harness;
+mod legacy;
 mod lifecycle;
 mod mirror;
 mod model;

@@ -1,0 +1,12 @@
+//! A legacy database carried over while its application writes, in the shapes that were found.
+
+mod database;
+mod ending;
+mod fixtures;
+mod mistakes;
+mod policies;
+mod replaced;
+mod rows;
+mod shapes;
+mod tables;
+mod writes;
