@@ -58,8 +58,9 @@ impl Scheduler {
                 () = self.stop.cancelled() => break,
                 () = tokio::time::sleep(self.settings.interval) => {}
             }
+            let stop = self.stop.clone();
             let round = tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = stop.cancelled() => break,
                 round = self.round() => round,
             };
             if let Err(error) = round {
@@ -106,7 +107,7 @@ impl Scheduler {
     async fn months(&self) -> Result<(), StoreError> {
         let made = self.owner.ensure_months().await?;
         let archived = self.owner.archive_metrics().await?;
-        metrics::counter!("kindred_archived_rows_total").increment(archived.unsigned_abs());
+        metrics::counter!("kindred_archived_rows_total").increment(archived);
         if made > 0 || archived > 0 {
             tracing::info!(made, archived, "partitions of months were made, rows of old ones archived");
         }
