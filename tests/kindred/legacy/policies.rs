@@ -1,7 +1,6 @@
 //! Two organizations, a row of each in every tenant table: nobody sees or touches the other's, by whatever name.
 
 use kindred::migrate::{self, Catalog, Column, Table};
-use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::sync::OnceCell;
