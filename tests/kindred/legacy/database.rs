@@ -1,11 +1,11 @@
 //! One database, and what tests ask of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kindred::migrate::{self, Outcome, OwnerOptions, Verification};
 use sqlx::{AssertSqlSafe, Decode, PgConnection, Postgres, Type};
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::tables;
 use crate::postgres::{self, Urls};
 
 /// The options of these fixtures: vectors of three components, small batches.
@@ -19,9 +19,27 @@ pub struct Database {
     pub urls: Urls,
     pub name: String,
     pub tables: Vec<&'static str>,
+    /// Sessions that are kept, as those of an application are.
+    sessions: Mutex<HashMap<&'static str, PgConnection>>,
 }
 
 impl Database {
+    pub fn new(urls: Urls, name: String, tables: Vec<&'static str>) -> Self {
+        Self { urls, name, tables, sessions: Mutex::default() }
+    }
+
+    async fn kept(&self, role: &'static str) -> MutexGuard<'_, HashMap<&'static str, PgConnection>> {
+        let mut sessions = self.sessions.lock().await;
+        if !sessions.contains_key(role) {
+            let mut session = self.session(role).await;
+            if role == "kindred_owner" {
+                run(&mut session, PATH).await.unwrap();
+            }
+            sessions.insert(role, session);
+        }
+        sessions
+    }
+
     pub async fn superuser(&self) -> PgConnection {
         postgres::connect(&self.urls.superuser).await
     }
@@ -42,17 +60,17 @@ impl Database {
 
     /// Runs statements of the old application.
     pub async fn old_code(&self, sql: &str) {
-        let mut connection = self.session("dashboard").await;
-        if let Err(error) = run(&mut connection, sql).await {
-            panic!("{sql}\nfailed: {error}");
-        }
+        self.run_as("dashboard", sql).await;
     }
 
     /// Runs statements as the owner, who finds the new tables before and after the cut-over.
     pub async fn owner(&self, sql: &str) {
-        let mut connection = postgres::connect(&self.urls.owner).await;
-        run(&mut connection, PATH).await.unwrap();
-        if let Err(error) = run(&mut connection, sql).await {
+        self.run_as("kindred_owner", sql).await;
+    }
+
+    async fn run_as(&self, role: &'static str, sql: &str) {
+        let mut sessions = self.kept(role).await;
+        if let Err(error) = run(sessions.get_mut(role).unwrap(), sql).await {
             panic!("{sql}\nfailed: {error}");
         }
     }
@@ -72,9 +90,9 @@ impl Database {
     where
         T: Send + Unpin + for<'row> Decode<'row, Postgres> + Type<Postgres>,
     {
-        let mut connection = postgres::connect(&self.urls.owner).await;
-        run(&mut connection, PATH).await.unwrap();
-        let read = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await;
+        let mut sessions = self.kept("kindred_owner").await;
+        let session = sessions.get_mut("kindred_owner").unwrap();
+        let read = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).persistent(false).fetch_all(session).await;
         read.unwrap_or_else(|error| panic!("{sql}\nfailed: {error}"))
     }
 

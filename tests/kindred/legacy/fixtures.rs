@@ -116,7 +116,7 @@ impl Legacy {
         }
         superuser.close().await.unwrap();
         bootstrap(&database).await;
-        Database { tables: self.present.clone(), ..database }
+        Database::new(database.urls, database.name, self.present.clone())
     }
 }
 
@@ -165,11 +165,11 @@ async fn new_database(how: &str) -> Database {
         url.set_path(&name);
         url.to_string()
     };
-    Database {
-        urls: Urls { app: at(&base.app), owner: at(&base.owner), superuser: at(&base.superuser) },
+    Database::new(
+        Urls { app: at(&base.app), owner: at(&base.owner), superuser: at(&base.superuser) },
         name,
-        tables: tables::names(),
-    }
+        tables::names(),
+    )
 }
 
 /// Other tests, too, change the roles of the server.

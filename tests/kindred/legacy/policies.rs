@@ -1,7 +1,6 @@
 //! Two organizations, a row of each in every tenant table: nobody sees or touches the other's, by whatever name.
 
 use kindred::migrate::{self, Catalog, Column, Table};
-use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::sync::OnceCell;
@@ -60,7 +59,7 @@ async fn fill(database: &Database, catalog: &Catalog, organization: &str) {
         }
         missing = waiting;
     }
-    for table in missing {
+    if let Some(table) = missing.first() {
         let error = run(&mut owner, &insert(table, organization)).await.unwrap_err();
         panic!("{}: {error}\n{}", table.name, insert(table, organization));
     }

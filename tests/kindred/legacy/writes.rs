@@ -149,8 +149,8 @@ async fn every_insert_update_and_delete_is_followed() {
         database.verified().await;
         database.old_code(&filled(&format!("DELETE FROM {table} WHERE id = '$id'"))).await;
         assert_eq!(shown(&database, case).await, None, "{table}");
-        database.verified().await;
     }
+    database.verified().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,13 +273,12 @@ async fn a_bad_row_never_fails_its_statement_and_is_carried_once_repaired() {
             "SELECT source_id::text FROM quarantine WHERE source = '{table}' AND source_id IN ('{bad}', '{good}')"
         );
         assert_eq!(database.values::<String>(&held).await, [bad.as_str()], "{table} {values}");
-        database.verified().await;
         database.old_code(&filled(&format!("UPDATE {table} SET {repair} WHERE id = '{bad}'"))).await;
         assert!(database.values::<String>(&held).await.is_empty(), "{table} {values} {repair}");
         database.verified().await;
         database.old_code(&format!("DELETE FROM {table} WHERE id IN ('{bad}', '{good}')")).await;
-        database.verified().await;
     }
+    database.verified().await;
 }
 
 /// A row that was repaired by what it hangs on is carried by the next run.
