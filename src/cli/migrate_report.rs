@@ -49,7 +49,10 @@ pub(super) fn carrying(state: &CarryState) {
     for step in 1..=4 {
         let phases: Vec<&str> =
             state.phases.iter().filter(|(of, _)| *of == step).map(|(_, phase)| phase.as_str()).collect();
-        line(format_args!("step {step:02}: {}", if phases.is_empty() { "not begun".to_owned() } else { phases.join(", ") }));
+        line(format_args!(
+            "step {step:02}: {}",
+            if phases.is_empty() { "not begun".to_owned() } else { phases.join(", ") }
+        ));
     }
     for source in &state.sources {
         let end = if source.finished { "done" } else { "under way" };
@@ -102,7 +105,9 @@ pub(super) fn outcome(outcome: &Outcome) {
         }
         Outcome::CutOver { checks: found } => {
             checks(found);
-            line("the new tables serve; kindred migrate finalize ends the migration, kindred migrate down --cut-over takes it back");
+            line(
+                "the new tables serve; kindred migrate finalize ends the migration, kindred migrate down --cut-over takes it back",
+            );
         }
     }
 }

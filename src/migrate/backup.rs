@@ -31,7 +31,8 @@ pub(super) async fn ensure(backup: &Backup, owner_url: &str, tables: &[String]) 
         Backup::Checked(place) => return Ok(place.clone()),
         Backup::Take { programs, folder } => (programs, folder),
     };
-    let failed = |what: &str| MigrateError::Backup(format!("{what}; --backup-at PLACE names one that you have checked"));
+    let failed =
+        |what: &str| MigrateError::Backup(format!("{what}; --backup-at PLACE names one that you have checked"));
     std::fs::create_dir_all(folder).map_err(|error| failed(&format!("{}: {error}", folder.display())))?;
     let file = folder.join(format!("legacy-{}.dump", chrono::Utc::now().format("%Y%m%d-%H%M%S")));
     let mut dump = program(programs, "pg_dump");

@@ -2,12 +2,12 @@
 
 use sqlx::{Connection, PgConnection, Row};
 
+use super::backup::{self, Backup};
 use super::connection::{briefly, connect, is_lock};
 use super::legacy::{self, Origin};
+use super::plan;
 use super::schema::run_migrations;
 use super::verification::{Check, checks};
-use super::backup::{self, Backup};
-use super::plan;
 use super::{MigrateError, OwnerOptions};
 
 /// How far a run has come, for somebody who watches.
@@ -121,17 +121,17 @@ async fn on_connection(
     }
     progress(Progress::Verifying);
     let found = checks(connection).await?;
-    let failed: Vec<String> =
-        found.iter().filter(|check| !check.passed).map(|check| check.name.clone()).collect();
+    let failed: Vec<String> = found.iter().filter(|check| !check.passed).map(|check| check.name.clone()).collect();
     if !failed.is_empty() {
         return Err(MigrateError::Differs(failed.join(", ")));
     }
     if contracted(connection).await? {
         return Ok(Outcome::CutOver { checks: found });
     }
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM kindred_migration.organization_flags WHERE NOT reads_new")
-        .fetch_one(&mut *connection)
-        .await?;
+    let waiting: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM kindred_migration.organization_flags WHERE NOT reads_new")
+            .fetch_one(&mut *connection)
+            .await?;
     if waiting > 0 {
         return Ok(Outcome::InStep { waiting, checks: found });
     }
@@ -174,9 +174,11 @@ async fn backfill(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<(), MigrateError> {
     make_months(connection).await?;
-    let sources = sqlx::query("SELECT source, step, relation::text AS relation FROM kindred_migration.sources ORDER BY step, position")
-        .fetch_all(&mut *connection)
-        .await?;
+    let sources = sqlx::query(
+        "SELECT source, step, relation::text AS relation FROM kindred_migration.sources ORDER BY step, position",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let mut step_before = 0;
     for row in sources {
         let (source, step): (String, i32) = (row.try_get("source")?, row.try_get("step")?);

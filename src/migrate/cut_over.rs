@@ -2,11 +2,11 @@
 
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use super::MigrateError;
 use super::carrying::{contracted, one_at_a_time, validate_keys};
 use super::connection::{briefly, connect};
 use super::legacy::{self, Origin};
 use super::verification::{Quarantined, quarantined};
-use super::MigrateError;
 
 /// How far one legacy table has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +54,16 @@ pub async fn carry_state(owner_url: &str) -> Result<Option<CarryState>, MigrateE
     )
     .fetch_all(&mut connection)
     .await?;
-    let flags = sqlx::query("SELECT count(*) FILTER (WHERE reads_new) AS new, count(*) AS all FROM kindred_migration.organization_flags")
-        .fetch_one(&mut connection)
-        .await?;
+    let flags = sqlx::query(
+        "SELECT count(*) FILTER (WHERE reads_new) AS new, count(*) AS all FROM kindred_migration.organization_flags",
+    )
+    .fetch_one(&mut connection)
+    .await?;
     let state = CarryState {
-        phases: phases.iter().map(|row| Ok((row.try_get("step")?, row.try_get("phase")?))).collect::<Result<_, sqlx::Error>>()?,
+        phases: phases
+            .iter()
+            .map(|row| Ok((row.try_get("step")?, row.try_get("phase")?)))
+            .collect::<Result<_, sqlx::Error>>()?,
         sources: sources
             .iter()
             .map(|row| {

@@ -45,7 +45,9 @@ pub enum MigrateError {
         reason: String,
     },
     /// The database is a legacy one, which `up` alone must not touch.
-    #[error("the database holds a legacy application's tables: look at `kindred migrate plan`, then run `kindred migrate up`")]
+    #[error(
+        "the database holds a legacy application's tables: look at `kindred migrate plan`, then run `kindred migrate up`"
+    )]
     IsLegacy,
     /// Something stands in the way of a migration.
     #[error("{0}\nnothing was changed; kindred migrate plan shows everything that is in the way")]
@@ -57,7 +59,9 @@ pub enum MigrateError {
     #[error("{0}")]
     Options(String),
     /// Legacy vectors were adopted under another model.
-    #[error("legacy vectors were adopted under the model {chosen}, not {asked}: leave --legacy-model out, or start anew after kindred migrate down --to 0")]
+    #[error(
+        "legacy vectors were adopted under the model {chosen}, not {asked}: leave --legacy-model out, or start anew after kindred migrate down --to 0"
+    )]
     OtherModel {
         /// The model they were adopted under.
         chosen: String,
@@ -71,13 +75,17 @@ pub enum MigrateError {
     #[error("another kindred migrate is at work on this database: wait for it, or stop it")]
     Busy,
     /// Somebody holds rows or tables too long.
-    #[error("{0} stayed locked by somebody else's transaction: look at pg_stat_activity for one that is idle in transaction, then run it again")]
+    #[error(
+        "{0} stayed locked by somebody else's transaction: look at pg_stat_activity for one that is idle in transaction, then run it again"
+    )]
     Locked(String),
     /// No legacy database is being carried over.
     #[error("no migration of a legacy database is under way here")]
     NothingUnderWay,
     /// The cut-over has happened.
-    #[error("the cut-over has happened, so every organization reads the new side; kindred migrate down --cut-over takes it back")]
+    #[error(
+        "the cut-over has happened, so every organization reads the new side; kindred migrate down --cut-over takes it back"
+    )]
     CutOverDone,
     /// The migration was finalized.
     #[error("the migration was finalized, so there is no way back but a backup")]

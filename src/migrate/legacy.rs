@@ -9,7 +9,11 @@ use super::{MigrateError, OwnerOptions};
 /// The tables that a legacy database may have, by the step that takes them over.
 pub(super) const LEGACY_TABLES: [(&str, i32, &str); 17] = [
     ("user_profiles", 1, "adopted in place"),
-    ("posts", 1, "carried to posts_core, posts_content, media_files, post_media_links, post_insights; becomes a view of them"),
+    (
+        "posts",
+        1,
+        "carried to posts_core, posts_content, media_files, post_media_links, post_insights; becomes a view of them",
+    ),
     ("media_files", 1, "carried to the new media_files, which takes its name"),
     ("chat_messages", 1, "carried to the new chat_messages, which takes its name"),
     ("content_ideas", 1, "carried to the new content_ideas, which takes its name"),
@@ -102,10 +106,11 @@ pub(super) async fn install(connection: &mut PgConnection, options: &OwnerOption
                 END $$";
     briefly(connection, rest).await?;
     place_users(connection, options).await?;
-    let sources: Vec<String> =
-        sqlx::query_scalar("SELECT source FROM kindred_migration.sources WHERE relation IS NOT NULL ORDER BY step, position")
-            .fetch_all(&mut *connection)
-            .await?;
+    let sources: Vec<String> = sqlx::query_scalar(
+        "SELECT source FROM kindred_migration.sources WHERE relation IS NOT NULL ORDER BY step, position",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     for source in sources {
         follow(connection, &source).await?;
     }

@@ -36,7 +36,8 @@ pub struct UserPlace {
 impl OwnerOptions {
     /// The usual ones: `legacy-1536`, 1,536 components, an organization for each user, batches of 500 rows.
     pub fn new() -> Result<Self, MigrateError> {
-        let legacy_model = ModelId::from_str("legacy-1536").map_err(|error| MigrateError::Options(error.to_string()))?;
+        let legacy_model =
+            ModelId::from_str("legacy-1536").map_err(|error| MigrateError::Options(error.to_string()))?;
         Ok(Self {
             legacy_model,
             legacy_dimensions: 1_536,

@@ -72,10 +72,11 @@ pub async fn verify(owner_url: &str, name_rows: i64) -> Result<Verification, Mig
     let mut found = Verification { checks, differences: Vec::new(), quarantined: Vec::new() };
     if begun {
         if !found.passed() {
-            let rows = sqlx::query("SELECT check_name, problem, key::text AS key FROM kindred_migration.name_differences($1)")
-                .bind(name_rows)
-                .fetch_all(&mut connection)
-                .await?;
+            let rows =
+                sqlx::query("SELECT check_name, problem, key::text AS key FROM kindred_migration.name_differences($1)")
+                    .bind(name_rows)
+                    .fetch_all(&mut connection)
+                    .await?;
             for row in rows {
                 found.differences.push(Difference {
                     check: row.try_get("check_name")?,
@@ -93,9 +94,10 @@ pub async fn verify(owner_url: &str, name_rows: i64) -> Result<Verification, Mig
 /// Every comparison that holds on this database. Rows that lie in a default partition are first moved to their month.
 pub(super) async fn checks(connection: &mut PgConnection) -> Result<Vec<Check>, MigrateError> {
     sqlx::query("SELECT ensure_month_partitions()").execute(&mut *connection).await?;
-    let rows = sqlx::query("SELECT check_name, status, old_count, new_count, data_loss FROM verify_migration_integrity()")
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query("SELECT check_name, status, old_count, new_count, data_loss FROM verify_migration_integrity()")
+            .fetch_all(connection)
+            .await?;
     rows.iter()
         .map(|row| {
             Ok(Check {

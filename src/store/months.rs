@@ -1,7 +1,7 @@
 //! Months of the partitioned tables: those ahead are made in time, old metrics are archived.
 
-use sqlx::pool::PoolConnection;
 use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 
 use super::{Database, StoreError};
 
@@ -21,7 +21,8 @@ impl Database {
     /// owner's rights.
     pub async fn archive_metrics(&self) -> Result<u64, StoreError> {
         let mut connection = self.unlimited().await?;
-        let moved = sqlx::query_scalar!(r#"SELECT archive_old_metrics() AS "moved!""#).fetch_one(&mut *connection).await;
+        let moved =
+            sqlx::query_scalar!(r#"SELECT archive_old_metrics() AS "moved!""#).fetch_one(&mut *connection).await;
         connection.close().await?;
         Ok(moved?.unsigned_abs().into())
     }
