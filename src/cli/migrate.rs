@@ -113,7 +113,7 @@ struct Carrying {
     /// Slug of the organization that takes rows without a user; without it they are quarantined
     #[arg(long)]
     default_organization: Option<String>,
-    /// File of lines USER_ID,ORGANIZATION_SLUG[,ROLE] for users who share organizations; others get one of their own
+    /// File of lines USER_ID,ORGANIZATION_SLUG or USER_ID,ORGANIZATION_SLUG,ROLE; users not named get one of their own
     #[arg(long)]
     organizations: Option<PathBuf>,
     /// Rows a batch of the backfill
