@@ -154,9 +154,12 @@ mod tests {
     }
 
     /// A child that an interrupt ends, even where the one who started us ignores interrupts (a shell's background job does).
-    fn sleeper() -> Command {
+    /// It makes the file once that is so.
+    fn sleeper(ready: &std::path::Path) -> Command {
         let mut command = Command::new("python3");
-        command.args(["-c", "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"]);
+        let script = "import pathlib, signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_DFL); \
+                      pathlib.Path(sys.argv[1]).touch(); time.sleep(600)";
+        command.args(["-c", script]).arg(ready);
         command
     }
 
@@ -176,8 +179,13 @@ mod tests {
     async fn a_dropped_keeper_takes_its_child_along() {
         use std::os::unix::process::ExitStatusExt;
         let keeper = Keeper::start().expect("a thread");
-        let launched = keeper.launch(sleeper()).await.expect("started");
+        let folder = tempfile::tempdir().expect("a folder");
+        let ready = folder.path().join("ready");
+        let launched = keeper.launch(sleeper(&ready)).await.expect("started");
         assert!(keeper.pid().is_some());
+        while !ready.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
         drop(keeper);
         let status = launched.exited.await.expect("ended");
         assert_eq!(status.signal(), Some(Signal::INT.as_raw()));
