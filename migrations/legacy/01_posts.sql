@@ -68,7 +68,7 @@ language sql immutable as $$
 $$;
 
 create or replace view kindred_migration.wanted_posts_core_of_posts as
-select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id, s.title,
+select s.id as source_id, s.organization_id, s.id, s.user_id, s.title,
        s.media_type, coalesce(s.status, 'draft') as status, coalesce(s.platforms, '{}') as platforms,
        s.scheduled_at, s.published_at, coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
        coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
@@ -110,7 +110,7 @@ from kindred_migration.media_of_posts;
 create or replace view kindred_migration.wanted_post_insights_of_posts as
 select s.id as source_id, s.organization_id, md5('aggregate of post ' || s.id)::uuid as id, s.id as post_id, '' as platform,
        coalesce(s.reach, 0) as reach, coalesce(s.impressions, 0) as impressions, coalesce(s.likes, 0) as likes,
-       coalesce(s.comments, 0) as comments_count, coalesce(s.shares, 0) as shares, 
+       coalesce(s.comments, 0) as comments_count, coalesce(s.shares, 0) as shares,
        coalesce(s.updated_at, s.created_at, 'epoch') as recorded_at, coalesce(s.created_at, s.updated_at, 'epoch') as created_at
 from kindred_migration.posts_source s
 where coalesce(s.reach, s.impressions, s.likes, s.comments, s.shares) is not null and s.organization_id is not null;
@@ -149,7 +149,7 @@ $$;
 
 -- Hashtags were shared by all; now each organization that used one has its own, under the same id.
 create or replace view kindred_migration.hashtag_users as
-select l.hashtag_id, p.organization_id as organization_id
+select l.hashtag_id, p.organization_id
 from kindred_migration.post_hashtags_source l join kindred_migration.posts_source p on p.id = l.post_id
 union
 select a.hashtag_id, a.organization_id from kindred_migration.hashtag_analytics_source a
@@ -184,7 +184,7 @@ create or replace function kindred_migration.after_hashtags(ids uuid[]) returns 
 $$;
 
 create or replace view kindred_migration.wanted_media_files_of_media_files as
-select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id, s.id, s.user_id,
        coalesce(s.filename, kindred_migration.file_name_of(s.storage_url, 'media')) as filename, s.original_filename,
        s.storage_url, s.file_size, s.mime_type,
        coalesce(case when s.file_type in ('image', 'video', 'audio', 'document') then s.file_type end,
@@ -197,7 +197,7 @@ from kindred_migration.media_files_source s
 where s.organization_id is not null;
 
 create or replace view kindred_migration.wanted_chat_messages_of_chat_messages as
-select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id, s.id, s.user_id,
        s.conversation_id, coalesce(s.role, 'user') as role, s.content,
        kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
@@ -210,7 +210,7 @@ create or replace function kindred_migration.after_chat_messages(ids uuid[]) ret
 $$;
 
 create or replace view kindred_migration.wanted_content_ideas_of_content_ideas as
-select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id, s.title,
+select s.id as source_id, s.organization_id, s.id, s.user_id, s.title,
        s.description, s.content_type, coalesce(s.platforms, '{}') as platforms, coalesce(s.tags, '{}') as tags,
        s.category, s.priority, coalesce(s.status, 'idea') as status, s.due_date, s.notes,
        coalesce(s.is_saved, false) as is_saved,

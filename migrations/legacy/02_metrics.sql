@@ -13,7 +13,7 @@ select kindred_migration.read_source('post_analytics', kindred_migration.legacy_
     {"name": "created_at", "type": "timestamptz", "from": ["created_at", "recorded_at"]}]');
 
 create or replace view kindred_migration.wanted_post_insights_of_post_analytics as
-select s.id as source_id, p.organization_id as organization_id, s.id, s.post_id,
+select s.id as source_id, p.organization_id, s.id, s.post_id,
        coalesce(s.platform, '') as platform, coalesce(s.reach, 0)::bigint as reach,
        coalesce(s.impressions, 0)::bigint as impressions, coalesce(s.likes, 0)::bigint as likes,
        coalesce(s.comments, 0)::bigint as comments_count, coalesce(s.shares, 0)::bigint as shares, s.engagement_rate,
@@ -65,7 +65,7 @@ select kindred_migration.write_target('post_analytics', 2, 'time_series_metrics'
     't.source = ''post_analytics''');
 
 create or replace view kindred_migration.wanted_time_series_metrics_of_hashtag_analytics as
-select s.id as source_id, s.organization_id as organization_id,
+select s.id as source_id, s.organization_id,
        kindred_migration.uuid_at(s.recorded_at, s.id || m.name) as id, 'hashtag' as entity_type, s.hashtag_id as entity_id,
        m.name as metric_name, m.value as metric_value, s.recorded_at, coalesce(s.platform, '') as platform,
        'cumulative' as metric_kind, 'hashtag_analytics/' || coalesce(s.user_id::text, '') as source,

@@ -13,7 +13,7 @@ select kindred_migration.read_source('content_generations', kindred_migration.le
     {"name": "created_at", "type": "timestamptz"}, {"name": "updated_at", "type": "timestamptz"}]');
 
 create or replace view kindred_migration.wanted_ai_suggestions_of_ai_suggestions as
-select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id, s.id, s.user_id,
        case s.suggestion_type when 'content' then 'content_idea' when 'timing' then 'optimization'
            when 'engagement' then 'optimization' else s.suggestion_type end as suggestion_type,
        s.context_type as source_entity_type, s.context_id as source_entity_id, s.suggestion_text, s.confidence_score,
@@ -27,7 +27,7 @@ from kindred_migration.ai_suggestions_source s
 where s.organization_id is not null;
 
 create or replace view kindred_migration.wanted_ai_suggestions_of_content_generations as
-select s.id as source_id, s.organization_id as organization_id, s.id, s.user_id,
+select s.id as source_id, s.organization_id, s.id, s.user_id,
        'content_idea' as suggestion_type,
        coalesce(case when jsonb_typeof(s.generated_content) = 'string' then s.generated_content #>> '{}' end,
                 s.generated_content ->> 'content', s.generated_content ->> 'text', s.generated_content ->> 'caption',

@@ -19,6 +19,13 @@ returns text language sql stable as $$
                        where a.attrelid = to_regclass(p_source) and a.attname = c.meaning) m on true
 $$;
 
+-- SQL that reads a legacy row's metadata from the new row `n`: without what was added to them, and without our own keys.
+create or replace function kindred_migration.giving_metadata(p_own text[] default '{}') returns text
+language sql immutable as $$
+    select format('case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata''
+                   else n.metadata - %L::text[] end', p_own || 'legacy'::text)
+$$;
+
 -- Makes a view that shows the new rows in the legacy table's shape, all its columns in their order.
 create or replace function kindred_migration.show_as_legacy(p_view text, p_source text, p_from text, overrides jsonb, p_skip text[] default '{}')
 returns void language plpgsql as $$
@@ -246,7 +253,7 @@ $$;
 create or replace function kindred_migration.contract() returns void language plpgsql as $$
 declare
     replaced text[] := array(select source from kindred_migration.sources
-                             where source in ('posts', 'media_files', 'chat_messages', 'content_ideas', 'hashtags', 'ai_suggestions')
+                             where source = any (kindred_migration.replaceable())
                                and relation is not null order by source);
     one text;
     names text[];
@@ -296,17 +303,17 @@ begin
         end loop;
     end if;
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_chat_messages', 'chat_messages', 'chat_messages n',
-        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');
+        jsonb_build_object('metadata', kindred_migration.giving_metadata()), '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_content_ideas', 'content_ideas', 'content_ideas n',
-        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end"}', '{embedding}');
+        jsonb_build_object('metadata', kindred_migration.giving_metadata()), '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_hashtags', 'hashtags',
         '(select distinct on (id) *, ''{}''::jsonb as metadata from hashtags order by id, updated_at desc, organization_id) n', '{}', '{embedding}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_media_files', 'media_files',
         '(select * from media_files where metadata ->> ''source'' is distinct from ''posts.media_urls'') n',
-        '{"metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' - ''source'' end"}');
+        jsonb_build_object('metadata', kindred_migration.giving_metadata('{source}')));
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_ai_suggestions', 'ai_suggestions',
-        '(select * from ai_suggestions where metadata ->> ''source'' is distinct from ''content_generations'') n', '{
-        "metadata": "case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' - ''source'' - ''legacy_type'' - ''legacy_status'' end",
+        '(select * from ai_suggestions where metadata ->> ''source'' is distinct from ''content_generations'') n',
+        jsonb_build_object('metadata', kindred_migration.giving_metadata('{source,legacy_type,legacy_status}')) || '{
         "suggestion_type": "coalesce(n.metadata ->> ''legacy_type'', case n.suggestion_type when ''content_idea'' then ''content'' when ''optimization'' then ''timing'' else n.suggestion_type end)",
         "context_type": "n.source_entity_type", "context_id": "n.source_entity_id", "user_feedback": "n.feedback_text",
         "status": "case when n.is_accepted and n.metadata ->> ''legacy_status'' = ''modified'' then ''modified'' when n.is_accepted then ''accepted'' when n.is_dismissed then ''rejected'' else ''pending'' end"}');
@@ -333,13 +340,14 @@ begin
 end
 $$;
 
-create or replace function kindred_migration.unfollow_writers(p_source text) returns void language plpgsql as $$
+-- Without a source, of all of them.
+create or replace function kindred_migration.unfollow_writers(p_source text default null) returns void language plpgsql as $$
 declare
     found record;
 begin
     for found in select tgname, tgrelid::regclass as relation from pg_trigger
-                 where tgrelid = (select relation from kindred_migration.sources where source = p_source)
-                   and tgname like 'kindred\_follow%' loop
+                 where tgname like 'kindred\_follow%'
+                   and (p_source is null or tgrelid = (select relation from kindred_migration.sources where source = p_source)) loop
         execute format('drop trigger %I on %s', found.tgname, found.relation);
     end loop;
 end
@@ -375,7 +383,7 @@ begin
     alter table chat_messages drop column if exists message, drop column if exists session_id, drop column if exists message_type,
         drop constraint if exists chat_messages_content_check;
     alter table chat_messages alter content set not null;
-    foreach one in array '{media_files,chat_messages,content_ideas,hashtags,ai_suggestions}'::text[] loop
+    foreach one in array array_remove(kindred_migration.replaceable(), 'posts') loop
         execute format('alter table %I alter id drop default', one);
     end loop;
     create schema if not exists kindred;
@@ -383,7 +391,7 @@ begin
     perform kindred_migration.move_objects('public', 'kindred');
     update kindred_migration.settings set contracted_at = null;
     for found in select source, relation from kindred_migration.sources
-                 where source in ('posts', 'media_files', 'chat_messages', 'content_ideas', 'hashtags', 'ai_suggestions')
+                 where source = any (kindred_migration.replaceable())
                    and relation is not null loop
         execute format('alter table %s set schema public', found.relation);
         perform kindred_migration.follow_writers(found.source);
@@ -395,7 +403,7 @@ begin
     delete from kindred_migration.phases where phase = 'contracted';
     -- What the new side wrote since is read once more, so that both sides agree on it; it leaves with its legacy row.
     delete from kindred_migration.carried
-    where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
+    where source = any (kindred_migration.replaceable());
     insert into kindred_migration.carried (source, source_id, organization_id)
     select 'posts', id, organization_id from posts_core
     union all select 'media_files', id, organization_id from media_files where metadata ->> 'source' is distinct from 'posts.media_urls'
@@ -405,17 +413,7 @@ begin
     union all select 'ai_suggestions', id, organization_id from ai_suggestions
               where metadata ->> 'source' is distinct from 'content_generations';
     update kindred_migration.sources set after_id = null, rows_done = 0, done_at = null
-    where source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}');
+    where source = any (kindred_migration.replaceable());
     perform kindred_migration.make_switching_view();
-end
-$$;
-
-create or replace function kindred_migration.unfollow_all() returns void language plpgsql as $$
-declare
-    found record;
-begin
-    for found in select tgname, tgrelid::regclass as relation from pg_trigger where tgname like 'kindred\_follow%' loop
-        execute format('drop trigger %I on %s', found.tgname, found.relation);
-    end loop;
 end
 $$;

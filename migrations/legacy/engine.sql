@@ -19,11 +19,14 @@ create or replace function kindred_migration.add_source(
         before_carry = excluded.before_carry, after_carry = excluded.after_carry
 $$;
 
+-- The legacy tables whose place a table, or in the case of posts a view, of the new schema takes at the cut-over.
+create or replace function kindred_migration.replaceable() returns text[] language sql immutable as $$
+    select '{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}'::text[]
+$$;
+
 -- Whether a table of the new schema has taken the legacy one's name and place.
 create or replace function kindred_migration.is_replaced(p_source text) returns boolean language sql stable as $$
-    select contracted_at is not null
-           and p_source = any ('{posts,media_files,chat_messages,content_ideas,hashtags,ai_suggestions}')
-    from kindred_migration.settings
+    select contracted_at is not null and p_source = any (kindred_migration.replaceable()) from kindred_migration.settings
 $$;
 
 -- Why a row of a user-owned table cannot be carried.

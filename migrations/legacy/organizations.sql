@@ -42,17 +42,23 @@ begin
 end
 $$;
 
+-- The organization that the operator names by its slug; it is made where it is missing.
+create or replace function kindred_migration.named_organization(p_slug text) returns uuid language plpgsql as $$
+declare
+    named uuid := coalesce((select organization_id from organization_slugs where slug = p_slug),
+                           md5('organization named ' || p_slug)::uuid);
+begin
+    perform kindred_migration.make_organization(named, p_slug, p_slug);
+    return named;
+end
+$$;
+
 -- Puts a user into an organization that the operator names; the first one there is its owner unless a role is given.
 create or replace function kindred_migration.map_user(p_user uuid, p_slug text, p_role text) returns void
 language plpgsql as $$
 declare
-    chosen uuid;
+    chosen uuid := kindred_migration.named_organization(p_slug);
 begin
-    select organization_id into chosen from organization_slugs where slug = p_slug;
-    if chosen is null then
-        chosen := md5('organization named ' || p_slug)::uuid;
-    end if;
-    perform kindred_migration.make_organization(chosen, p_slug, p_slug);
     insert into organization_members (organization_id, user_id, role, status, joined_at)
     values (chosen, p_user, coalesce(p_role, case when exists (select from organization_members m where m.organization_id = chosen)
                                              then 'member' else 'owner' end), 'active', now())

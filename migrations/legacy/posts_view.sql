@@ -24,7 +24,7 @@ begin
         left join post_insights i on i.organization_id = p.organization_id
              and i.id = md5('aggregate of post ' || p.id)::uuid) n$from$, model),
         jsonb_build_object(
-            'metadata', 'case when n.metadata -> ''legacy'' ? ''metadata'' then n.metadata -> ''legacy'' -> ''metadata'' else n.metadata - ''legacy'' end',
+            'metadata', kindred_migration.giving_metadata(),
             'embedding', case when vector_type = '_float8' then 'n.embedding::real[]' else 'n.embedding' end));
     execute 'alter view public.posts set (security_invoker = true)';
     -- What an INSERT leaves out gets what the legacy table gave it.
@@ -46,7 +46,6 @@ begin
         plain jsonb := case when jsonb_typeof(given -> 'metadata') = 'object' then given -> 'metadata' else '{}' end;
         extra jsonb := nullif((given - known) || case when jsonb_typeof(given -> 'metadata') in ('object', 'null') then '{}'
                                                  else jsonb_build_object('metadata', given -> 'metadata') end, '{}');
-        texts constant text := 'case when jsonb_typeof($1) = ''array'' then array(select jsonb_array_elements_text($1)) else ''{}'' end';
         urls text[];
         changed boolean := tg_op = 'INSERT' or given -> 'updated_at' is distinct from before -> 'updated_at';
         at timestamptz := case when changed then coalesce((given ->> 'updated_at')::timestamptz, now()) else now() end;

@@ -9,9 +9,9 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::MigrateError;
 
-/// Where names are looked up. Beside a legacy database the new one grows in schema `kindred`, and moves to `public` when it
+/// Where names are looked up: as the service does, and never in temporary tables first. Beside a legacy database the new one grows in schema `kindred`, and moves to `public` when it
 /// takes over; on a fresh database `kindred` does not exist. pgvector may live in `extensions`.
-pub const SEARCH_PATH: &str = "kindred,public,extensions,pg_temp";
+const SEARCH_PATH: &str = "kindred,public,extensions,pg_temp";
 
 /// How often a statement that waits for a lock is tried, each time for at most [`LOCK_TIMEOUT_MS`].
 const LOCK_ATTEMPTS: u32 = 100;
@@ -30,16 +30,16 @@ pub(super) async fn connect(url: &str) -> Result<PgConnection, MigrateError> {
     Ok(options.connect().await?)
 }
 
-/// Runs SQL in a transaction of its own that waits only briefly for each lock, and tries again while others hold it.
+/// Runs SQL of this room in a transaction of its own that waits only briefly for each lock, and tries again while others hold it.
 /// Tells how long the attempt that succeeded took.
-pub(super) async fn briefly(connection: &mut PgConnection, sql: &'static str) -> Result<Duration, MigrateError> {
+pub(super) async fn briefly(connection: &mut PgConnection, sql: &str) -> Result<Duration, MigrateError> {
     let mut attempt = 1;
     loop {
         let started = std::time::Instant::now();
         let mut transaction = connection.begin().await?;
         let limit = format!("SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(limit)).execute(&mut *transaction).await?;
-        match sqlx::raw_sql(sql).execute(&mut *transaction).await {
+        match sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await {
             Ok(_) => {
                 transaction.commit().await?;
                 return Ok(started.elapsed());

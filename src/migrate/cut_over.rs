@@ -142,7 +142,7 @@ pub async fn restore_legacy(owner_url: &str) -> Result<String, MigrateError> {
     let mut connection = connect(owner_url).await?;
     one_at_a_time(&mut connection).await?;
     let kept = format!("kindred_kept_{}", chrono::Utc::now().format("%Y%m%d_%H%M%S"));
-    briefly(&mut connection, "SELECT kindred_migration.unfollow_all()").await?;
+    briefly(&mut connection, "SELECT kindred_migration.unfollow_writers()").await?;
     let set_aside = format!(
         "DROP VIEW IF EXISTS public.posts_unified;
          DROP FUNCTION IF EXISTS public.posts_view_vector(uuid, uuid, jsonb, text, jsonb), public.organization_of_user(uuid), public.texts_of(jsonb);

@@ -1,7 +1,6 @@
 //! Whether a database is a legacy one, and what is installed beside its tables to carry them over.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row};
-use uuid::Uuid;
+use sqlx::{PgConnection, Row};
 
 use super::connection::briefly;
 use super::{MigrateError, OwnerOptions};
@@ -31,7 +30,7 @@ pub(super) const LEGACY_TABLES: [(&str, i32, &str); 17] = [
     ("social_accounts", 4, "kept as it is: it holds tokens, which are never read"),
 ];
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     include_str!("../../migrations/legacy/shapes.sql"),
     include_str!("../../migrations/legacy/engine.sql"),
     include_str!("../../migrations/legacy/organizations.sql"),
@@ -42,9 +41,9 @@ const FILES: [&str; 10] = [
     include_str!("../../migrations/legacy/04_reels.sql"),
     include_str!("../../migrations/legacy/cut_over.sql"),
     include_str!("../../migrations/legacy/posts_view.sql"),
+    include_str!("../../migrations/legacy/trust.sql"),
 ];
 const BOOKKEEPING: &str = include_str!("../../migrations/legacy/bookkeeping.sql");
-const TRUST: &str = include_str!("../../migrations/legacy/trust.sql");
 
 /// What a database is to a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +93,6 @@ pub(super) async fn install(connection: &mut PgConnection, options: &OwnerOption
     for file in FILES {
         briefly(connection, file).await?;
     }
-    briefly(connection, TRUST).await?;
     let rest = "SELECT kindred_migration.make_posts_view_helpers();
                 CREATE UNIQUE INDEX IF NOT EXISTS posts_core_legacy_id ON posts_core (id);
                 SELECT kindred_migration.make_switching_view();
@@ -111,20 +109,13 @@ pub(super) async fn install(connection: &mut PgConnection, options: &OwnerOption
     )
     .fetch_all(&mut *connection)
     .await?;
+    // A transaction for each table: its writers wait for no longer than one short attempt.
     for source in sources {
-        follow(connection, &source).await?;
+        briefly(connection, &format!("SELECT kindred_migration.follow_writers('{source}')")).await?;
     }
     briefly(connection, "SELECT kindred_migration.follow_link_writers()").await?;
     let expanded = "INSERT INTO kindred_migration.phases SELECT step, 'expanded' FROM generate_series(1, 4) step ON CONFLICT DO NOTHING";
     sqlx::raw_sql(expanded).execute(connection).await?;
-    Ok(())
-}
-
-/// Triggers on one legacy table; its writers wait for no longer than one short attempt.
-async fn follow(connection: &mut PgConnection, source: &str) -> Result<(), MigrateError> {
-    let set = format!("SELECT set_config('kindred.source', '{source}', false)");
-    sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *connection).await?;
-    briefly(connection, "SELECT kindred_migration.follow_writers(current_setting('kindred.source'))").await?;
     Ok(())
 }
 
@@ -174,15 +165,11 @@ async fn place_users(connection: &mut PgConnection, options: &OwnerOptions) -> R
             .await?;
     }
     let Some(slug) = &options.default_organization else { return Ok(()) };
-    let id: Uuid = sqlx::query_scalar("SELECT coalesce((SELECT organization_id FROM organization_slugs WHERE slug = $1), md5('organization named ' || $1)::uuid)")
-        .bind(slug)
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query("SELECT kindred_migration.make_organization($1, $2, $2)")
-        .bind(id)
-        .bind(slug)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("UPDATE kindred_migration.settings SET default_organization = $1").bind(id).execute(connection).await?;
+    sqlx::query(
+        "UPDATE kindred_migration.settings SET default_organization = kindred_migration.named_organization($1)",
+    )
+    .bind(slug)
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -32,7 +32,6 @@ pub use backup::Backup;
 pub use bootstrap::{RolePasswords, bootstrap, create_database};
 pub use carrying::{Outcome, Progress, carry_over, prepare};
 pub use catalog::{Argument, Catalog, Column, DataType, ForeignKey, Function, Returns, Table, View, catalog};
-pub use connection::SEARCH_PATH;
 pub use cut_over::{CarryState, SourceState, carry_state, finalize, restore_legacy, switch, take_back};
 pub use diagram::diagram;
 pub use error::MigrateError;
