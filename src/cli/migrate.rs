@@ -228,7 +228,7 @@ impl Command {
 
 async fn up(config: &Config, url: &str, carrying: &Carrying) -> Result<(), Failure> {
     let options = carrying.options()?;
-    if schema::plan(url).await?.origin == schema::Origin::Legacy {
+    if schema::origin_of(url).await? == schema::Origin::Legacy {
         let backup = carrying.backup(config).await?;
         if let Some(place) = schema::prepare(url, &backup).await? {
             output::line(format_args!("the backup is {place}"));

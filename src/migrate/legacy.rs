@@ -1,8 +1,8 @@
 //! Whether a database is a legacy one, and what is installed beside its tables to carry them over.
 
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
-use super::connection::briefly;
+use super::connection::{briefly, connect};
 use super::{MigrateError, OwnerOptions};
 
 /// The tables that a legacy database may have, by the step that takes them over.
@@ -59,6 +59,14 @@ pub enum Origin {
 }
 
 /// Looks which one a database is.
+pub async fn origin_of(owner_url: &str) -> Result<Origin, MigrateError> {
+    let mut connection = connect(owner_url).await?;
+    let origin = origin(&mut connection).await?;
+    connection.close().await?;
+    Ok(origin)
+}
+
+/// The same on an open connection.
 pub(super) async fn origin(connection: &mut PgConnection) -> Result<Origin, MigrateError> {
     let row = sqlx::query(
         "SELECT to_regclass('kindred_migration.settings') IS NOT NULL AS begun,

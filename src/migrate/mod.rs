@@ -35,7 +35,7 @@ pub use catalog::{Argument, Catalog, Column, DataType, ForeignKey, Function, Ret
 pub use cut_over::{CarryState, SourceState, carry_state, finalize, restore_legacy, switch, take_back};
 pub use diagram::diagram;
 pub use error::MigrateError;
-pub use legacy::Origin;
+pub use legacy::{Origin, origin_of};
 pub use owner_options::{OwnerOptions, UserPlace, read_user_places};
 pub use plan::{Obstacle, Plan, PlannedTable, plan};
 pub use schema::{SchemaState, down, schema_state, up};

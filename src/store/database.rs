@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
@@ -85,6 +86,14 @@ impl Database {
     /// The pool, for what is not a tenant's.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// A connection for what takes as long as it takes, such as building an index: the statement limit of requests does not
+    /// fit it. It must be closed after use, so that it never goes back to the pool.
+    pub(super) async fn unlimited(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
+        Ok(connection)
     }
 
     /// Connections in use and open.

@@ -1,7 +1,5 @@
 //! Months of the partitioned tables: those ahead are made in time, old metrics are archived.
 
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
 
 use super::{Database, StoreError};
 
@@ -12,7 +10,6 @@ impl Database {
         let mut connection = self.unlimited().await?;
         let made =
             sqlx::query_scalar!(r#"SELECT ensure_month_partitions() AS "made!""#).fetch_one(&mut *connection).await;
-        // A connection with another limit must not go back to the pool.
         connection.close().await?;
         Ok(made?.unsigned_abs().into())
     }
@@ -25,12 +22,5 @@ impl Database {
             sqlx::query_scalar!(r#"SELECT archive_old_metrics() AS "moved!""#).fetch_one(&mut *connection).await;
         connection.close().await?;
         Ok(moved?.unsigned_abs().into())
-    }
-
-    /// Moving a month takes as long as it takes: the statement limit of requests does not fit it.
-    async fn unlimited(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        let mut connection = self.pool().acquire().await?;
-        sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
-        Ok(connection)
     }
 }

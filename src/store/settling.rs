@@ -42,11 +42,8 @@ impl Database {
              WHERE model_version = '{}' AND superseded_revision IS NULL AND settled",
             model.id
         );
-        // Building takes as long as it takes: the statement limit of requests does not fit it.
-        let mut connection = self.pool().acquire().await?;
-        sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
+        let mut connection = self.unlimited().await?;
         let made = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await;
-        // A connection with another limit must not go back to the pool.
         connection.close().await?;
         made?;
         Ok(true)
