@@ -1,6 +1,5 @@
 //! Months of the partitioned tables: those ahead are made in time, old metrics are archived.
 
-
 use super::{Database, StoreError};
 
 impl Database {
