@@ -225,7 +225,7 @@ create or replace function kindred_migration.after_content_ideas(ids uuid[]) ret
 $$;
 
 -- A link between a post and a hashtag belongs to both.
-create or replace function kindred_migration.follow_links() returns trigger language plpgsql security definer as $$
+create or replace function kindred_migration.follow_links() returns trigger language plpgsql security definer set search_path from current as $$
 declare
     posts uuid[] := '{}';
     tags uuid[] := '{}';

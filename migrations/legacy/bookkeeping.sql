@@ -113,4 +113,11 @@ create table if not exists kindred_migration.phases (
     constraint phases_pkey primary key (step, phase)
 );
 
+-- What the new tables have by themselves, beside the columns that they keep for old code.
+create table if not exists kindred_migration.new_columns (
+    source text not null,
+    name text not null,
+    constraint new_columns_pkey primary key (source, name)
+);
+
 insert into kindred_migration.settings default values on conflict do nothing;

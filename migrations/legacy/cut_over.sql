@@ -69,7 +69,7 @@ end
 $$;
 
 create or replace function kindred_migration.restore(p_source text, p_ids uuid[]) returns void
-language plpgsql security definer set enable_seqscan = off as $$
+language plpgsql security definer set search_path from current set enable_seqscan = off as $$
 declare
     half integer := cardinality(p_ids) / 2;
     was text := coalesce(current_setting('kindred.restoring', true), '');
@@ -96,7 +96,7 @@ end
 $$;
 
 -- Lets the legacy table follow writers of a new one: `tg_argv` is the source and the column that holds its id.
-create or replace function kindred_migration.retrace() returns trigger language plpgsql security definer as $$
+create or replace function kindred_migration.retrace() returns trigger language plpgsql security definer set search_path from current as $$
 declare
     ids uuid[] := '{}';
     part uuid[];
@@ -110,7 +110,12 @@ begin
         execute format('select array_agg(distinct %I) from old_rows', tg_argv[1]) into part;
         ids := ids || part;
     end if;
-    perform kindred_migration.restore(tg_argv[0], array(select distinct id from unnest(ids) as id where id is not null));
+    ids := array(select distinct id from unnest(ids) as id where id is not null);
+    perform kindred_migration.restore(tg_argv[0], ids);
+    -- What is deleted leaves no current vector behind.
+    if tg_op = 'DELETE' and tg_argv[1] = 'id' then
+        perform kindred_migration.carry_vectors(tg_argv[0], ids);
+    end if;
     return null;
 end
 $$;
@@ -128,10 +133,8 @@ begin
 end
 $$;
 
--- Gives old code that writes a replaced table what it used to have: an id, an organization, its own column names.
-create or replace function kindred_migration.fill_legacy() returns trigger language plpgsql security definer as $$
-declare
-    given jsonb := to_jsonb(new);
+-- Gives old code that writes a replaced table what it leaves out: an organization, a role.
+create or replace function kindred_migration.fill_legacy() returns trigger language plpgsql security definer set search_path from current as $$
 begin
     if current_setting('kindred.carrying', true) = 'on' then return new; end if;
     if new.organization_id is null then
@@ -139,13 +142,6 @@ begin
         new.organization_id := kindred_migration.organization_of(new.user_id);
     end if;
     if tg_table_name = 'chat_messages' then
-        if given ->> 'message' is not null then new.content := given ->> 'message'; end if;
-        if given ->> 'message_type' is not null then new.role := given ->> 'message_type'; end if;
-        if given ->> 'session_id' is not null then
-            new.conversation_id := kindred_migration.as_uuid(given ->> 'session_id');
-            new.metadata := coalesce(new.metadata, '{}') || jsonb_build_object('legacy',
-                coalesce(new.metadata -> 'legacy', '{}') || jsonb_build_object('session_id', given ->> 'session_id'));
-        end if;
         new.role := coalesce(new.role, 'user');
         new.metadata := coalesce(new.metadata, '{}');
     end if;
@@ -213,31 +209,6 @@ begin
 end
 $$;
 
--- Points foreign keys of the legacy `posts` at posts_core.
-create or replace function kindred_migration.repoint_posts() returns void language plpgsql as $$
-declare
-    found record;
-    legacy regclass := (select relation from kindred_migration.sources where source = 'posts');
-begin
-    for found in
-        select k.conname, k.conrelid::regclass as relation, a.attname,
-               -- The rest of the key is kept as it is: what it does on delete and update, and when.
-               regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
-                              '^FOREIGN KEY .* REFERENCES [^(]*\([^)]*\)', '') as rest
-        from pg_constraint k
-        join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
-        where k.contype = 'f' and k.confrelid = legacy and cardinality(k.conkey) = 1
-          and k.conrelid <> legacy
-    loop
-        insert into kindred_migration.rewired values ('foreign key', found.relation::text, found.conname,
-            format('foreign key (%I) references public.posts (id)%s', found.attname, found.rest));
-        execute format('alter table %s drop constraint %I', found.relation, found.conname);
-        execute format('alter table %s add constraint %I foreign key (%I) references posts_core (id)%s not valid',
-                       found.relation, found.conname, found.attname, found.rest);
-    end loop;
-end
-$$;
-
 -- Foreign keys are followed with the rights of who owns the tables.
 create or replace function kindred_migration.admit_legacy_owners() returns void language plpgsql as $$
 declare
@@ -256,7 +227,6 @@ declare
                              where source = any (kindred_migration.replaceable())
                                and relation is not null order by source);
     one text;
-    names text[];
 begin
     if (select contracted_at is not null from kindred_migration.settings) then return; end if;
     create schema if not exists kindred_legacy;
@@ -281,9 +251,12 @@ begin
     -- An empty schema that comes first in the path would take the next run's migrations.
     drop schema kindred;
     update kindred_migration.settings set contracted_at = now();
+    perform kindred_migration.rewire_keys();
+    foreach one in array replaced loop
+        perform kindred_migration.follow_cascades(one);
+    end loop;
 
     if 'posts' = any (replaced) then
-        perform kindred_migration.repoint_posts();
         perform kindred_migration.make_posts_view();
         execute 'create view kindred_migration.legacy_posts as select * from public.posts';
         perform kindred_migration.retrace_writers('posts_core', 'posts', 'id');
@@ -327,15 +300,6 @@ begin
                             execute function kindred_migration.fill_legacy()', one);
         end if;
     end loop;
-    if 'chat_messages' = any (replaced) then
-        select array_agg(legacy_column) into names from kindred_migration.columns
-        where source = 'chat_messages' and legacy_column in ('message', 'session_id', 'message_type');
-        foreach one in array coalesce(names, '{}') loop
-            execute format('alter table chat_messages add column %I text', one);
-        end loop;
-        alter table chat_messages alter content drop not null;
-        alter table chat_messages add constraint chat_messages_content_check check (content is not null);
-    end if;
     insert into kindred_migration.phases select step, 'contracted' from generate_series(1, 4) step on conflict do nothing;
 end
 $$;
@@ -363,12 +327,9 @@ begin
     if (select finalized_at is not null from kindred_migration.settings) then
         raise exception 'the migration was finalized: the legacy tables are gone' using hint = 'restore a backup';
     end if;
-    for found in select conname, conrelid::regclass as relation from pg_constraint
-                 where contype = 'f' and confrelid = 'posts_core'::regclass and cardinality(conkey) = 1 loop
-        execute format('alter table %s drop constraint %I', found.relation, found.conname);
-    end loop;
+    perform kindred_migration.unwire_keys();
     for found in select tgname, tgrelid::regclass as relation from pg_trigger
-                 where tgname like 'kindred\_retrace\_%' or tgname = 'kindred_fill_legacy' loop
+                 where tgname like any ('{kindred\\_retrace\\_%,kindred\\_cascade\\_%,kindred\\_fill\\_legacy}') loop
         execute format('drop trigger %I on %s', found.tgname, found.relation);
     end loop;
     for found in select polname, polrelid::regclass as relation from pg_policy p join pg_class c on c.oid = p.polrelid
@@ -380,9 +341,6 @@ begin
         kindred_migration.legacy_ai_suggestions;
     drop view if exists public.posts;
     drop function if exists public.posts_view_write();
-    alter table chat_messages drop column if exists message, drop column if exists session_id, drop column if exists message_type,
-        drop constraint if exists chat_messages_content_check;
-    alter table chat_messages alter content set not null;
     foreach one in array array_remove(kindred_migration.replaceable(), 'posts') loop
         execute format('alter table %I alter id drop default', one);
     end loop;
@@ -396,11 +354,11 @@ begin
         execute format('alter table %s set schema public', found.relation);
         perform kindred_migration.follow_writers(found.source);
     end loop;
-    for found in select * from kindred_migration.rewired where kind = 'foreign key' loop
-        execute format('alter table %s add constraint %I %s not valid', found.relation, found.name, found.definition);
-    end loop;
+    perform kindred_migration.restore_keys();
     delete from kindred_migration.rewired;
     delete from kindred_migration.phases where phase = 'contracted';
+    -- Whoever takes the cut-over back reads the legacy side again, and chooses anew.
+    update kindred_migration.organization_flags set reads_new = false, switched_at = now() where reads_new;
     -- What the new side wrote since is read once more, so that both sides agree on it; it leaves with its legacy row.
     delete from kindred_migration.carried
     where source = any (kindred_migration.replaceable());

@@ -130,15 +130,13 @@ $$;
 -- Carries rows; one that cannot be carried goes to the quarantine alone, and its neighbours land. Rows are found by indexes
 -- always: a plan that was made while the tables were empty is kept as they grow, and of a long list of ids the planner
 -- thinks that reading all is cheaper (hence the sub-selects around them).
-create or replace function kindred_migration.carry(p_source text, p_ids uuid[]) returns void
-language plpgsql security definer set enable_seqscan = off as $$
+create or replace function kindred_migration.carry_rows(p_source text, p_ids uuid[]) returns void
+language plpgsql security definer set search_path from current set enable_seqscan = off as $$
 declare
     half integer := cardinality(p_ids) / 2;
     was text := coalesce(current_setting('kindred.carrying', true), '');
 begin
     if p_ids is null or cardinality(p_ids) = 0 then return; end if;
-    -- Once its table has been replaced, the new side is what counts.
-    if kindred_migration.is_replaced(p_source) then return; end if;
     perform set_config('kindred.carrying', 'on', true);
     begin
         perform kindred_migration.carry_once(p_source, p_ids);
@@ -151,16 +149,25 @@ begin
             values (p_source, p_ids[1], 'row', sqlerrm)
             on conflict (source, source_id, part) do update set reason = excluded.reason;
         else
-            perform kindred_migration.carry(p_source, p_ids[:half]);
-            perform kindred_migration.carry(p_source, p_ids[half + 1:]);
+            perform kindred_migration.carry_rows(p_source, p_ids[:half]);
+            perform kindred_migration.carry_rows(p_source, p_ids[half + 1:]);
         end if;
     end;
     perform set_config('kindred.carrying', was, true);
 end
 $$;
 
+-- Once its table has been replaced, the new side is what counts.
+create or replace function kindred_migration.carry(p_source text, p_ids uuid[]) returns void language plpgsql as $$
+begin
+    if not kindred_migration.is_replaced(p_source) then
+        perform kindred_migration.carry_rows(p_source, p_ids);
+    end if;
+end
+$$;
+
 -- Keeps the new side in step with a legacy table's writers: one call a statement, whatever its rows.
-create or replace function kindred_migration.follow() returns trigger language plpgsql security definer as $$
+create or replace function kindred_migration.follow() returns trigger language plpgsql security definer set search_path from current as $$
 begin
     if current_setting('kindred.restoring', true) = 'on' then return null; end if;
     if tg_op = 'INSERT' then

@@ -42,9 +42,10 @@ begin
         tenant uuid;
         post uuid := (given ->> 'id')::uuid;
         known text[] := '{id,user_id,title,content,media_urls,media_type,platforms,status,scheduled_at,published_at,tags,likes,comments,shares,reach,impressions,metadata,embedding,created_at,updated_at}';
-        -- Metadata that are no object lie beside the other columns that nothing here knows.
-        plain jsonb := case when jsonb_typeof(given -> 'metadata') = 'object' then given -> 'metadata' else '{}' end;
-        extra jsonb := nullif((given - known) || case when jsonb_typeof(given -> 'metadata') in ('object', 'null') then '{}'
+        -- Metadata that are no object, or have our key, lie beside the other columns that nothing here knows.
+        plain jsonb := case when jsonb_typeof(given -> 'metadata') = 'object' then (given -> 'metadata') - 'legacy' else '{}' end;
+        extra jsonb := nullif((given - known) || case when jsonb_typeof(given -> 'metadata') in ('object', 'null')
+                                                       and not coalesce(given -> 'metadata' ? 'legacy', false) then '{}'
                                                  else jsonb_build_object('metadata', given -> 'metadata') end, '{}');
         urls text[];
         changed boolean := tg_op = 'INSERT' or given -> 'updated_at' is distinct from before -> 'updated_at';
@@ -217,23 +218,34 @@ begin
 end
 $$;
 
--- Before the cut-over: each organization reads the side that its flag names.
+-- Before the cut-over: each organization reads the side that its flag names. The view looks with its owner's rights into what
+-- only the owner sees, so it asks itself who looks: the service and dashboards within their organization, people who log in
+-- in theirs, and whoever is the owner.
 create or replace function kindred_migration.make_switching_view() returns void language plpgsql as $$
 declare
     legacy regclass := (select relation from kindred_migration.sources where source = 'posts');
-    grantee text;
 begin
     if legacy is null then return; end if;
-    execute 'create or replace view public.posts_unified with (security_invoker = false) as
-        select u.organization_id, u.id, u.user_id, u.title, u.status, u.platforms, u.scheduled_at, u.published_at, u.content,
-               u.hashtags, u.tags, u.metadata, u.created_at, u.updated_at
-        from kindred.posts_unified u
-        where exists (select from kindred_migration.organization_flags f where f.organization_id = u.organization_id and f.reads_new)
-        union all
-        select p.organization_id, p.id, p.user_id, p.title, p.status, p.platforms, p.scheduled_at, p.published_at, c.content,
-               c.hashtags, c.tags, c.metadata, p.created_at, p.updated_at
-        from kindred_migration.wanted_posts_core_of_posts p
-        join kindred_migration.wanted_posts_content_of_posts c on c.source_id = p.source_id
-        where not exists (select from kindred_migration.organization_flags f where f.organization_id = p.organization_id and f.reads_new)';
+    execute format('create or replace view public.posts_unified with (security_invoker = false, security_barrier = true) as
+        select * from (
+            select u.organization_id, u.id, u.user_id, u.title, u.status, u.platforms, u.scheduled_at, u.published_at, u.content,
+                   u.hashtags, u.tags, u.metadata, u.created_at, u.updated_at
+            from kindred.posts_unified u
+            where exists (select from kindred_migration.organization_flags f where f.organization_id = u.organization_id and f.reads_new)
+            union all
+            select p.organization_id, p.id, p.user_id, p.title, p.status, p.platforms, p.scheduled_at, p.published_at, c.content,
+                   c.hashtags, c.tags, c.metadata, p.created_at, p.updated_at
+            from kindred_migration.wanted_posts_core_of_posts p
+            join kindred_migration.wanted_posts_content_of_posts c on c.source_id = p.source_id
+            where not exists (select from kindred_migration.organization_flags f where f.organization_id = p.organization_id and f.reads_new)
+        ) u
+        where u.organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid
+           or pg_has_role(current_user, ''kindred_owner'', ''USAGE'') %s',
+        case when has_member_logins() then 'or (pg_has_role(current_user, ''authenticated'', ''USAGE'')
+            and u.organization_id = any (array(select organizations_with_role(''viewer''))))' else '' end);
+    grant select on public.posts_unified to kindred_app, kindred_reader;
+    if has_member_logins() then
+        grant select on public.posts_unified to authenticated;
+    end if;
 end
 $$;

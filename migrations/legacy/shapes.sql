@@ -98,10 +98,12 @@ begin
 end
 $$;
 
--- A row's metadata with what nothing else holds under `legacy`, also its metadata themselves where they are no object.
+-- A row's metadata with what nothing else holds under `legacy`; there also the metadata themselves, where they are no object
+-- or have a key of that name.
 create or replace function kindred_migration.metadata_with(given jsonb, extra jsonb) returns jsonb language sql immutable as $$
-    select case when jsonb_typeof(given) = 'object' then given else '{}' end
+    select case when jsonb_typeof(given) = 'object' then given - 'legacy' else '{}' end
            || case when legacy = '{}' then '{}' else jsonb_build_object('legacy', legacy) end
     from (select coalesce(extra, '{}')
-                 || case when jsonb_typeof(given) <> 'object' then jsonb_build_object('metadata', given) else '{}' end) l (legacy)
+                 || case when jsonb_typeof(given) <> 'object' or given ? 'legacy'
+                         then jsonb_build_object('metadata', given) else '{}' end) l (legacy)
 $$;

@@ -164,7 +164,7 @@ begin
         raise exception 'the verification failed: %', failed using hint = 'kindred migrate verify names the rows';
     end if;
     for found in select tgname, tgrelid::regclass as relation from pg_trigger
-                 where tgname like 'kindred\_retrace\_%' or tgname = 'kindred_fill_legacy' or tgname like 'kindred\_follow%' loop
+                 where tgname like any ('{kindred\\_retrace\\_%,kindred\\_cascade\\_%,kindred\\_fill\\_legacy,kindred\\_follow%}') loop
         execute format('drop trigger %I on %s', found.tgname, found.relation);
     end loop;
     for found in select s.relation, s.source from kindred_migration.sources s
@@ -175,22 +175,16 @@ begin
         alter table public.post_hashtags set schema kindred_legacy;
     end if;
     perform kindred_migration.admit_legacy_owners();
-    -- A backup does not follow what is deleted, nor refuse it.
-    for found in select k.conname, k.conrelid::regclass as relation from pg_constraint k join pg_class c on c.oid = k.conrelid
-                 where k.contype = 'f' and c.relnamespace = 'kindred_legacy'::regnamespace and k.confrelid = 'posts_core'::regclass loop
-        execute format('alter table %s drop constraint %I', found.relation, found.conname);
-    end loop;
-    alter table chat_messages drop column if exists message, drop column if exists session_id, drop column if exists message_type,
-        drop constraint if exists chat_messages_content_check;
-    alter table chat_messages alter content set not null;
+    drop view if exists kindred_migration.legacy_posts, kindred_migration.legacy_chat_messages,
+        kindred_migration.legacy_content_ideas, kindred_migration.legacy_hashtags, kindred_migration.legacy_media_files,
+        kindred_migration.legacy_ai_suggestions;
+    perform kindred_migration.settle_keys();
+    perform kindred_migration.drop_old_columns();
     for found in select polname, polrelid::regclass as relation from pg_policy p join pg_class c on c.oid = p.polrelid
                  where polname like 'legacy\_%' and c.relnamespace = 'public'::regnamespace and c.relowner = 'kindred_owner'::regrole
                    and to_regclass('public.posts') is null loop
         execute format('drop policy %I on %s', found.polname, found.relation);
     end loop;
-    drop view if exists kindred_migration.legacy_posts, kindred_migration.legacy_chat_messages,
-        kindred_migration.legacy_content_ideas, kindred_migration.legacy_hashtags, kindred_migration.legacy_media_files,
-        kindred_migration.legacy_ai_suggestions;
     update kindred_migration.settings set finalized_at = now();
     -- The rest of the bookkeeping, with the quarantine, goes with the backup: kindred_legacy is dropped by `kindred migrate finalize --drop-backup`.
     return 'finalized: the legacy tables are kept in schema kindred_legacy, the quarantine in kindred_migration.quarantine';

@@ -1,7 +1,7 @@
 //! A Postgres cluster on disk: locked, checked, and made where there is none.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -212,7 +212,9 @@ impl Maker<'_> {
         let mut command = command(self.binaries, self.account, "initdb");
         command.arg("-D").arg(to).args(["-U", SUPERUSER, "--auth=scram-sha-256", "--no-instructions", "-E", "UTF8"]);
         command.arg(format!("--pwfile={}", password_file.display()));
-        command.arg("--locale-provider=builtin");
+        if self.has_builtin_locales() {
+            command.arg("--locale-provider=builtin");
+        }
         if cfg!(target_os = "linux") {
             command.arg("--locale=C.UTF-8");
         } else {
@@ -230,6 +232,16 @@ impl Maker<'_> {
             false if said.contains("No space left on device") => Err(PostgresError::NoSpace { path }),
             false => Err(PostgresError::Init { path, said: format!("{said}\n({status})") }),
         }
+    }
+
+    /// Whether these binaries sort by themselves, without the machine's C library, as Postgres does from 17 on. Its
+    /// catalog's first line tells the version.
+    fn has_builtin_locales(&self) -> bool {
+        let catalog = File::open(self.binaries.join("share/postgresql/postgres.bki"));
+        let mut first_line = String::new();
+        let read = catalog.and_then(|file| BufReader::new(file).read_line(&mut first_line));
+        let version = first_line.trim().rsplit(' ').next().and_then(|version| version.parse::<u32>().ok());
+        read.is_err() || version.is_none_or(|version| version >= 17)
     }
 
     /// Removes what an interrupted start left. Our lock is held.

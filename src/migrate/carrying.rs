@@ -278,7 +278,9 @@ async fn make_months(connection: &mut PgConnection) -> Result<(), MigrateError> 
 pub(super) async fn validate_keys(connection: &mut PgConnection) -> Result<(), MigrateError> {
     let keys = sqlx::query(
         "SELECT conrelid::regclass::text AS relation, quote_ident(conname) AS name FROM pg_constraint
-         WHERE contype = 'f' AND NOT convalidated AND confrelid IN (to_regclass('public.posts_core'), to_regclass('public.posts'))",
+         WHERE contype = 'f' AND NOT convalidated AND ARRAY[conrelid, confrelid] && ARRAY(
+             SELECT to_regclass('public.' || name)::oid
+             FROM unnest('{posts_core,posts,media_files,chat_messages,content_ideas,ai_suggestions}'::text[]) name)",
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -1,6 +1,6 @@
 //! Flags, the way back, and the end of a migration.
 
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::MigrateError;
 use super::carrying::{contracted, one_at_a_time, validate_keys};
@@ -161,16 +161,16 @@ pub async fn restore_legacy(owner_url: &str) -> Result<String, MigrateError> {
 
 /// Ends the migration after a passing verification; the legacy tables stay in `kindred_legacy` as a backup, until it is run
 /// with `drop_backup`.
+///
+/// # Errors
+/// Where the verification fails, or where views or keys still hang on the backup that is to be dropped.
 pub async fn finalize(owner_url: &str, drop_backup: bool) -> Result<String, MigrateError> {
     let mut connection = connect(owner_url).await?;
     let origin = legacy::origin(&mut connection).await?;
     let told = match origin {
         Origin::Fresh | Origin::Legacy => return Err(MigrateError::NothingUnderWay),
         Origin::Finalized if drop_backup => {
-            let drop = "DROP SCHEMA IF EXISTS kindred_legacy CASCADE; DROP SCHEMA IF EXISTS kindred_migration CASCADE";
-            let mut transaction = connection.begin().await?;
-            sqlx::raw_sql(drop).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            drop_backup_schemas(&mut connection).await?;
             "the backup is gone".to_owned()
         }
         Origin::Finalized => "finalized before; --drop-backup drops the legacy tables".to_owned(),
@@ -180,9 +180,36 @@ pub async fn finalize(owner_url: &str, drop_backup: bool) -> Result<String, Migr
             let told: String =
                 sqlx::query_scalar("SELECT finalize_migration_cleanup()").fetch_one(&mut *transaction).await?;
             transaction.commit().await?;
+            validate_keys(&mut connection).await?;
             told
         }
     };
     connection.close().await?;
     Ok(told)
+}
+
+/// Refuses to take along what is not of the backup.
+async fn drop_backup_schemas(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut transaction = connection.begin().await?;
+    let dependents: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT v.oid::regclass::text FROM pg_depend d
+         JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+         JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid
+         WHERE c.relnamespace IN (to_regnamespace('kindred_legacy'), to_regnamespace('kindred_migration'))
+           AND v.relnamespace NOT IN (to_regnamespace('kindred_legacy'), to_regnamespace('kindred_migration'))
+         UNION SELECT format('%s of %s', k.conname, k.conrelid::regclass) FROM pg_constraint k
+         JOIN pg_class c ON c.oid = k.confrelid JOIN pg_class o ON o.oid = k.conrelid
+         WHERE k.contype = 'f' AND c.relnamespace = to_regnamespace('kindred_legacy') AND o.relnamespace <> c.relnamespace
+         ORDER BY 1",
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    if !dependents.is_empty() {
+        return Err(MigrateError::BackupInUse { dependents });
+    }
+    sqlx::raw_sql("DROP SCHEMA IF EXISTS kindred_legacy CASCADE; DROP SCHEMA IF EXISTS kindred_migration CASCADE")
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
 }

@@ -90,6 +90,12 @@ pub enum MigrateError {
     /// The migration was finalized.
     #[error("the migration was finalized, so there is no way back but a backup")]
     Finalized,
+    /// Something outside the backup still reads it.
+    #[error("nothing was dropped: these still hang on the backup, change or drop them first: {}", dependents.join(", "))]
+    BackupInUse {
+        /// Views, and keys with their tables.
+        dependents: Vec<String>,
+    },
     /// No organization has the slug.
     #[error("no organization has the slug {0:?}; kindred organization list shows them")]
     NoOrganization(String),
@@ -111,6 +117,7 @@ impl Classify for MigrateError {
             | Self::Differs(_)
             | Self::NothingUnderWay
             | Self::CutOverDone
+            | Self::BackupInUse { .. }
             | Self::Finalized => Kind::FailedPrecondition,
             Self::Backup(_) | Self::Options(_) => Kind::Invalid,
             Self::NoOrganization(_) => Kind::NotFound,

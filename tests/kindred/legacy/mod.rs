@@ -3,6 +3,8 @@
 mod database;
 mod ending;
 mod fixtures;
+mod keys;
+mod large;
 mod mistakes;
 mod policies;
 mod replaced;

@@ -75,12 +75,15 @@ async fn mistake_18_views_are_held_by_the_policies_of_who_reads() {
             AND NOT coalesce('security_invoker=true' = ANY (reloptions), false)";
         assert!(database.values::<String>(free).await.is_empty());
     }
-    // Before the cut-over one view shows both sides; nobody but the owner may read it.
+    // Before the cut-over one view shows both sides, and asks itself who looks.
     let database = in_step().await;
     let readers =
-        "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND rolname !~ '^pg_' AND rolname <> 'kindred_owner'
+        "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles r WHERE NOT rolsuper AND rolname !~ '^pg_' AND rolname <> 'kindred_owner'
         AND has_table_privilege(r.oid, 'public.posts_unified', 'SELECT')";
-    assert_eq!(database.value::<i64>(readers).await, 0);
+    assert_eq!(database.value::<String>(readers).await, "kindred_app kindred_reader");
+    let barrier =
+        "SELECT 'security_barrier=true' = ANY (reloptions) FROM pg_class WHERE oid = 'public.posts_unified'::regclass";
+    assert!(database.value::<bool>(barrier).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
