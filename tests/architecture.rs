@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SERVICES: [&str; 8] = ["access", "admin", "context", "search", "versions", "ingest", "maintenance", "migrate"];
+const SERVICES: [&str; 9] =
+    ["access", "admin", "catalog", "context", "search", "versions", "ingest", "maintenance", "migrate"];
 
 /// The rooms, and what each may import; `ARCHITECTURE.md` gives the reasons.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -22,6 +23,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("grpc", services(&["store", "ranking", "tenancy", "domain"])),
         ("access", only(&["store", "tenancy", "domain"])),
         ("admin", only(&["store", "tenancy", "domain"])),
+        ("catalog", only(&["domain"])),
         ("context", only(&["search", "store", "ranking", "tenancy", "domain"])),
         ("search", only(&["index", "store", "embed", "ranking", "tenancy", "domain"])),
         // `index`: changes are announced to the mirror.
@@ -196,7 +198,7 @@ fn each_engine_has_its_place() {
         ("candle_", &["embed/bert"]),
         ("prost_types", &["grpc/convert", "grpc/proto"]),
         ("tonic::Status", &["grpc/"]),
-        ("sqlx::query", &["store/", "migrate/"]),
+        ("sqlx::query", &["store/", "migrate/", "catalog/"]),
         ("tiktoken_rs", &["context/tokenizer", "embed/"]),
         ("tokio::spawn", &[]),
     ];

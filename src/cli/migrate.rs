@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::migrate_report as report;
 use super::output;
 use super::prepare::{Failure, prepared};
+use crate::catalog;
 use crate::migrate::{self as schema, Backup, OwnerOptions, RolePasswords, read_user_places};
 use crate::runtime::{Config, Settings, owner_url, postgres_programs};
 
@@ -217,8 +218,8 @@ impl Command {
                 output::line("the legacy tables serve again; kindred migrate up brings both sides into step");
             }
             Self::Finalize { drop_backup, .. } => output::line(schema::finalize(url, *drop_backup).await?),
-            Self::Types { .. } => output::line(schema::typescript(&schema::catalog(url).await?).trim_end()),
-            Self::Diagram { .. } => output::line(schema::diagram(&schema::catalog(url).await?).trim_end()),
+            Self::Types { .. } => output::line(catalog::typescript(&catalog::read(url).await?).trim_end()),
+            Self::Diagram { .. } => output::line(catalog::diagram(&catalog::read(url).await?).trim_end()),
             // It is run without an owner's database.
             Self::Bootstrap { .. } => {}
         }

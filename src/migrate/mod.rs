@@ -1,6 +1,5 @@
 //! The schema: roles and extension by a superuser, tables by the owner, the check that a service role cannot bypass them;
-//! the carrying over of a legacy database while its application writes; and what is written from the schema as it is:
-//! TypeScript types and a diagram.
+//! and the carrying over of a legacy database while its application writes.
 //!
 //! A legacy database goes through four phases. `plan` looks and changes nothing. `carry_over` makes the new tables beside the
 //! legacy ones, in schema `kindred`, lets them follow the legacy tables' writers, and backfills. `switch` says which side an
@@ -11,34 +10,24 @@
 mod backup;
 mod bootstrap;
 mod carrying;
-mod catalog;
 mod connection;
 mod cut_over;
-mod diagram;
 mod error;
 mod legacy;
-mod literals;
 mod owner_options;
-mod page;
 mod plan;
-#[cfg(test)]
-mod samples;
 mod schema;
 mod service_role;
-mod typescript;
 mod verification;
 
 pub use backup::Backup;
 pub use bootstrap::{RolePasswords, bootstrap, create_database};
 pub use carrying::{Outcome, Progress, carry_over, prepare};
-pub use catalog::{Argument, Catalog, Column, DataType, ForeignKey, Function, Returns, Table, View, catalog};
 pub use cut_over::{CarryState, SourceState, carry_state, finalize, restore_legacy, switch, take_back};
-pub use diagram::diagram;
 pub use error::MigrateError;
 pub use legacy::{Origin, origin_of};
 pub use owner_options::{OwnerOptions, UserPlace, read_user_places};
 pub use plan::{Obstacle, Plan, PlannedTable, plan};
 pub use schema::{SchemaState, down, schema_state, up};
 pub use service_role::check_service_role;
-pub use typescript::typescript;
 pub use verification::{Check, Difference, Quarantined, Verification, verify};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use kindred::migrate::{self, Catalog};
+use kindred::catalog::{self, Catalog};
 
 use crate::postgres;
 
@@ -22,7 +22,7 @@ fn committed(name: &str) -> String {
 }
 
 async fn migrated() -> Catalog {
-    migrate::catalog(&postgres::database().await.owner).await.unwrap()
+    catalog::read(&postgres::database().await.owner).await.unwrap()
 }
 
 /// Compares a committed file with what the schema says; with `KINDRED_BLESS=1` writes it anew.
@@ -44,20 +44,20 @@ fn compare(name: &str, expected: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_types_are_those_of_the_schema() {
-    compare(TYPES, &migrate::typescript(&migrated().await));
+    compare(TYPES, &catalog::typescript(&migrated().await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_diagram_is_that_of_the_schema() {
-    let catalog = migrated().await;
-    compare(DIAGRAM, &migrate::diagram(&catalog));
+    let schema = migrated().await;
+    compare(DIAGRAM, &catalog::diagram(&schema));
     if std::env::var_os("KINDRED_BLESS").is_some() {
         let drawn = Command::new("dot").arg("-Tsvg").arg(path(DIAGRAM)).arg("-o").arg(path(PICTURE)).status();
         assert!(drawn.expect("Graphviz' dot is installed").success());
     }
     // Drawing needs Graphviz, so the picture is only asked for the tables.
     let picture = committed(PICTURE);
-    for table in &catalog.tables {
+    for table in &schema.tables {
         let title = format!("<title>{}</title>", table.name);
         assert!(picture.contains(&title), "{PICTURE} does not show {}. Draw it anew: {HOW}", table.name);
     }
@@ -86,7 +86,7 @@ async fn the_catalog_knows_what_types_are_made_of() {
             RETURNS TABLE (x numeric, y short) LANGUAGE sql AS 'SELECT 1.0, ''''';
         CREATE FUNCTION internal() RETURNS void LANGUAGE sql AS '';";
     sqlx::raw_sql(schema).execute(&mut owner).await.unwrap();
-    let text = migrate::typescript(&migrate::catalog(&urls.owner).await.unwrap());
+    let text = catalog::typescript(&catalog::read(&urls.owner).await.unwrap());
     for part in [
         r#"
       children: {

@@ -1,6 +1,7 @@
 //! Two organizations, a row of each in every tenant table: nobody sees or touches the other's, by whatever name.
 
-use kindred::migrate::{self, Catalog, Column, Table};
+use kindred::catalog::{self, Catalog, Column, Table};
+use kindred::migrate;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::sync::OnceCell;
@@ -18,14 +19,14 @@ const SYSTEM: &str = "00000000-0000-0000-0000-000000000001";
 async fn two_organizations() -> (Database, Catalog) {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     let database = copy_of(&TEMPLATE, fill_both).await;
-    let catalog = migrate::catalog(&database.urls.owner).await.unwrap();
+    let catalog = catalog::read(&database.urls.owner).await.unwrap();
     (database, catalog)
 }
 
 async fn fill_both() -> Database {
     let database = Legacy::only(&[]).supabase().create().await;
     migrate::up(&database.urls.owner).await.unwrap();
-    let catalog = migrate::catalog(&database.urls.owner).await.unwrap();
+    let catalog = catalog::read(&database.urls.owner).await.unwrap();
     let shared = format!(
         "INSERT INTO organizations (id, name, slug) VALUES ('{OURS}', 'Ours', 'ours'), ('{THEIRS}', 'Theirs', 'theirs');
          INSERT INTO embedding_models (id, provider, name, dimensions, normalized, max_input_tokens) VALUES ('post', 'x', 'x', 3, true, 1);

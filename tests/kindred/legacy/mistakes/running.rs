@@ -1,5 +1,6 @@
 //! Mistakes 22 to 29: verification, the way back, and what froze.
 
+use kindred::catalog;
 use kindred::migrate::{self, Backup, MigrateError};
 
 use super::super::fixtures::{Legacy, assert_same_surroundings, cut_over, in_step, one, run};
@@ -202,7 +203,7 @@ async fn mistake_28_neither_side_freezes_while_the_other_is_written() {
 async fn mistake_29_types_are_written_from_the_schema() {
     let database = cut_over().await;
     for url in [postgres::database().await.owner, database.urls.owner.clone()] {
-        let types = migrate::typescript(&migrate::catalog(&url).await.unwrap());
+        let types = catalog::typescript(&catalog::read(&url).await.unwrap());
         for (table, column) in [
             ("organizations", "max_storage_gb: number"),
             ("organization_members", "permissions: Json"),

@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Row};
 
-use super::MigrateError;
+use super::CatalogError;
 use super::literals::literals;
 
 /// What a schema holds; tables, views, functions, columns and foreign keys are ordered by name.
@@ -186,7 +186,7 @@ const PARAMETERS: &str = "
     ORDER BY p.proname, p.oid, n.place";
 
 /// Reads the catalog of the current schema, with any role that may log in.
-pub async fn catalog(url: &str) -> Result<Catalog, MigrateError> {
+pub async fn read(url: &str) -> Result<Catalog, CatalogError> {
     let mut connection = PgConnection::connect(url).await?;
     let mut catalog = Catalog::default();
     for row in sqlx::query(COLUMNS).fetch_all(&mut connection).await? {
