@@ -47,6 +47,8 @@ async fn a_hundred_thousand_posts_survive_ten_kills_the_way_back_and_a_second_be
     assert!(killed > 0, "every run had ended before it was killed");
     let ended = start_up(&database, place.path()).wait_with_output().await.unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let dumps = std::fs::read_dir(place.path()).unwrap().map(|dump| dump.unwrap().metadata().unwrap().len());
+    assert!(dumps.max().is_some_and(|bytes| bytes > 1 << 20), "pg_dump took a backup first");
     database.verified().await;
     for round in 0..10 {
         let carried = format!(
