@@ -9,6 +9,7 @@
 mod attributes;
 mod built;
 mod cosine;
+mod digest;
 mod entry;
 mod error;
 mod exact;
@@ -36,6 +37,7 @@ mod recall_tests;
 mod samples;
 
 pub use built::{Built, Rebuild};
+pub use digest::Digest;
 pub use entry::PartitionKey;
 pub use error::IndexError;
 pub use reader::{IndexReader, PartitionStatus};

@@ -50,6 +50,16 @@ impl IndexReader {
         Some(PartitionView::new(partition.snapshot(), self.shared.settings))
     }
 
+    /// The partition as it is now, without marking it used.
+    pub fn glance(&self, key: &PartitionKey) -> Option<PartitionView> {
+        Some(PartitionView::new(self.shared.get(key)?.snapshot(), self.shared.settings))
+    }
+
+    /// Asks for a partition to be loaded again, since it was found to differ from what it mirrors.
+    pub fn distrust(&self, key: &PartitionKey) {
+        self.shared.requests.add(Request::Reload(key.clone()));
+    }
+
     /// Tells whoever feeds the index that an organization has committed something.
     pub fn ring(&self, organization: OrganizationId) {
         self.shared.requests.add(Request::Ring(organization));

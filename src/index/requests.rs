@@ -19,6 +19,8 @@ pub enum Request {
     Ring(OrganizationId),
     /// The partition was searched but is not in memory: load it.
     Load(PartitionKey),
+    /// What is in memory was found to differ from the table: load it again.
+    Reload(PartitionKey),
 }
 
 /// Requests in the order of their coming; one that waits already is not added again.

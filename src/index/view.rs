@@ -7,12 +7,13 @@ use std::time::Instant;
 use roaring::RoaringBitmap;
 
 use super::cosine::unit;
+use super::digest::Digest;
 use super::error::IndexError;
 use super::graph::Scored;
 use super::planner;
 use super::segment::Segment;
 use super::settings::Settings;
-use super::snapshot::Snapshot;
+use super::snapshot::{Part, Snapshot};
 use crate::domain::{ChunkHit, EntityRef, Filter, Revision, ServedBy, SourceField, Vector};
 
 /// What a search found.
@@ -106,6 +107,36 @@ impl PartitionView {
         }
         vectors.sort_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
         vectors
+    }
+
+    /// What it holds, to be compared with what the database holds. Reads every vector.
+    pub fn digest(&self) -> Digest {
+        self.snapshot.parts.iter().flat_map(Part::live_entries).collect()
+    }
+
+    /// The share of the `k` nearest that searches find which begin at so many rows, evenly spread over the sealed segment;
+    /// `None` where it has no graph. Scans the partition once for each.
+    pub fn sampled_recall(&self, samples: usize, k: usize) -> Option<f64> {
+        let sealed = self.snapshot.parts.first().filter(|part| part.segment.graph().is_some())?;
+        let rows: Vec<u32> = sealed.live_rows().collect();
+        let queries: Vec<Vector> = rows
+            .iter()
+            .step_by((rows.len() / samples.max(1)).max(1))
+            .take(samples)
+            .map(|row| sealed.segment.owned_vector(*row))
+            .collect();
+        let exact = Self::new(self.snapshot.clone(), Settings { exact_filter_below: usize::MAX, ..self.settings });
+        let filter = Filter::default();
+        let (mut found, mut wanted) = (0, 0);
+        for query in &queries {
+            let truth = exact.search(query, k, &filter).ok()?.hits;
+            // Among equal scores any is right.
+            let last = truth.last().map_or(1.0, |hit| hit.score);
+            let answer = self.search(query, k, &filter).ok()?.hits;
+            found += answer.iter().filter(|hit| hit.score >= last).count().min(truth.len());
+            wanted += truth.len();
+        }
+        (wanted > 0).then(|| found as f64 / wanted as f64)
     }
 
     /// Examines the structure; slow, for tests and for `doctor`.

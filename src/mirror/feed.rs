@@ -95,6 +95,7 @@ impl Mirror {
                         self.catch_up(Some(organization)).await;
                     }
                     Request::Load(key) => self.want(key),
+                    Request::Reload(key) => self.reload(key),
                 },
                 ring = rings.recv() => match ring {
                     Some(Some(organization)) => self.catch_up(Some(organization)).await,

@@ -61,7 +61,7 @@ pub(super) async fn load(
     Ok(building.await??)
 }
 
-async fn model_of(database: &Database, key: &PartitionKey) -> Result<Arc<Model>, MirrorError> {
+pub(super) async fn model_of(database: &Database, key: &PartitionKey) -> Result<Arc<Model>, MirrorError> {
     let models = database.models().await?;
     let model = models.into_iter().find(|model| model.id == key.model);
     model.map(Arc::new).ok_or_else(|| MirrorError::UnknownModel(key.model.to_string()))

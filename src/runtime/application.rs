@@ -19,7 +19,7 @@ use crate::grpc::Services;
 use crate::index::{self, IndexReader};
 use crate::ingest::{IngestSettings, Ingestor};
 use crate::maintenance::{MaintenanceSettings, Scheduler};
-use crate::mirror::{Mirror, MirrorSettings};
+use crate::mirror::{AuditSettings, Auditor, Mirror, MirrorSettings};
 use crate::search::{SearchSettings, Searcher};
 use crate::store::{Database, ModelCatalog};
 use crate::versions::VersionKeeper;
@@ -116,6 +116,11 @@ impl Application {
                 stop_background.clone(),
             );
             background.spawn(mirror.run());
+            if let Some(interval) = config.audit_interval {
+                let settings = AuditSettings { interval, ..AuditSettings::default() };
+                let (tasks, stop) = (background.clone(), stop_background.clone());
+                background.spawn(Auditor::new(databases.app.clone(), index.clone(), settings, tasks, stop).run());
+            }
             background.spawn(measure_pool(databases.app.clone(), stop_background.clone()));
             match &databases.owner {
                 Some(owner) => {

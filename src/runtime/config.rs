@@ -104,6 +104,8 @@ pub struct Config {
     pub index: index::Settings,
     /// How often the change feed is polled.
     pub mirror_interval: Duration,
+    /// Between two partitions that the auditor compares with the table; `None` for no auditor.
+    pub audit_interval: Option<Duration>,
     /// How stale a partition may be.
     pub max_staleness: Duration,
     /// Whether progress bars are shown.
@@ -138,6 +140,12 @@ impl Faults {
 
     fn millis(&mut self, flag: &str, text: &str) -> Duration {
         Duration::from_millis(self.count(flag, text, 1, 86_400_000))
+    }
+
+    /// Zero means never.
+    fn millis_or_never(&mut self, flag: &str, text: &str) -> Option<Duration> {
+        let millis = self.count(flag, text, 0, 86_400_000);
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     fn postgres_url(&mut self, flag: &str, text: &str) {
@@ -190,6 +198,7 @@ impl Config {
                 .and_then(|text| faults.parse("model-id", text, "1 to 40 of a-z 0-9 . _ -, such as all-minilm-l6-v2")),
             index: index_settings(&mut faults, settings),
             mirror_interval: faults.millis("mirror-interval-ms", &settings.mirror_interval_ms),
+            audit_interval: faults.millis_or_never("mirror-audit-ms", &settings.mirror_audit_ms),
             max_staleness: faults.millis("max-staleness-ms", &settings.max_staleness_ms),
             show_progress: true,
         };

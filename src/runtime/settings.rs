@@ -118,6 +118,10 @@ pub struct Settings {
     #[arg(long, env = "KINDRED_MIRROR_INTERVAL_MS", default_value = "1000", help_heading = "Mirror")]
     pub mirror_interval_ms: String,
 
+    /// How long the auditor waits before it compares the next loaded partition with the table, in milliseconds; 0 for never
+    #[arg(long, env = "KINDRED_MIRROR_AUDIT_MS", default_value = "60000", help_heading = "Mirror")]
+    pub mirror_audit_ms: String,
+
     /// A partition whose feed was not confirmed for longer is not served from memory, in milliseconds
     #[arg(long, env = "KINDRED_MAX_STALENESS_MS", default_value = "10000", help_heading = "Mirror")]
     pub max_staleness_ms: String,

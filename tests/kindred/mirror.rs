@@ -1,6 +1,7 @@
 //! The mirror equals the table, here and on other replicas.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use kindred::grpc::proto::{DeleteEmbeddingsRequest, SearchRequest, SearchResponse, ServedBy, Vector, search_request};
 use rand::rngs::StdRng;
@@ -186,4 +187,36 @@ async fn a_partition_behind_the_log_is_loaded_again() {
     let answer = acme.find("before after", revision).await;
     assert_eq!(answer.results.len(), 2);
     assert_eq!(answer.revision, revision);
+}
+
+/// Alters a vector behind the change log's back, as a damaged page or a careless hand would.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_auditor_finds_a_partition_that_differs_and_has_it_loaded_again() {
+    let service = Service::with(|config| config.audit_interval = Some(Duration::from_millis(20))).await;
+    let mut acme = service.organization("acme").await;
+    let revision = fill(&mut acme, &mixture(200, 3)).await;
+    acme.mirrored().await;
+    let generation = |service: &Service| service.running.application().index().status()[0].generation;
+    let before = generation(&service);
+    let mut altered = vec![0.0; DIMENSIONS];
+    altered[3] = -1.0;
+    let found_first = async |acme: &mut Tenant| {
+        let answer = acme.search.search(near(&altered, 1, revision)).await.unwrap().into_inner();
+        (answer.results[0].score, answer.served_by())
+    };
+    assert!(found_first(&mut acme).await.0 < 0.99, "nothing is there yet");
+    let mut owner = postgres::connect(&service.urls.owner).await;
+    sqlx::query("UPDATE embeddings SET vector_data = $2::real[]::vector WHERE organization_id = $1 AND entity_id = (SELECT min(entity_id::text)::uuid FROM embeddings)")
+        .bind(acme.id.0)
+        .bind(&altered)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let reloaded = async {
+        while found_first(&mut acme).await != (1.0, ServedBy::MirrorExact) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reloaded).await.expect("the partition was loaded again");
+    assert!(generation(&service) > before);
 }
