@@ -1,6 +1,7 @@
 //! The task that keeps the index equal to the table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -9,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::loading::{Followed, MirrorError, follow, load};
+use super::loading::{Followed, MirrorError, Source, follow, load};
+use super::snapshots::Snapshots;
 use crate::domain::{OrganizationId, Revision};
 use crate::index::{Built, IndexReader, IndexWriter, PartitionKey, Request};
 use crate::store::{Bell, BellListener, Database};
@@ -37,6 +39,7 @@ pub struct Mirror {
     writer: IndexWriter,
     reader: IndexReader,
     settings: MirrorSettings,
+    snapshots: Option<Arc<Snapshots>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     builds: JoinSet<(PartitionKey, Work, Result<Built, MirrorError>)>,
@@ -49,7 +52,7 @@ pub struct Mirror {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
-    Load,
+    Load(Source),
     Rebuild,
 }
 
@@ -59,6 +62,7 @@ impl Mirror {
         database: Database,
         index: (IndexWriter, IndexReader),
         settings: MirrorSettings,
+        snapshots: Option<Arc<Snapshots>>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
@@ -68,6 +72,7 @@ impl Mirror {
             writer,
             reader,
             settings,
+            snapshots,
             tasks,
             stop,
             builds: JoinSet::new(),
@@ -82,6 +87,7 @@ impl Mirror {
         let (heard, mut rings) = mpsc::channel(1_024);
         self.tasks.spawn(listen(self.database.clone(), heard, self.stop.clone()));
         let bell = BellTower::start(Bell::new(self.database.clone()), &self.tasks, self.stop.clone());
+        self.want_what_was_kept().await;
         let mut last_poll = Instant::now();
         loop {
             let quarter = self.settings.interval / 4;
@@ -116,6 +122,16 @@ impl Mirror {
         self.builds.shutdown().await;
     }
 
+    /// Loads what the last run had in memory, before somebody waits for it.
+    async fn want_what_was_kept(&mut self) {
+        let Some(snapshots) = self.snapshots.clone() else { return };
+        let budget = self.reader.settings().memory_budget_bytes;
+        if let Ok(kept) = self.tasks.spawn_blocking(move || snapshots.kept(budget)).await {
+            kept.into_iter().for_each(|key| self.want(key));
+        }
+        self.start_builds();
+    }
+
     fn want(&mut self, key: PartitionKey) {
         let loaded = self.writer.loaded().iter().any(|(loaded, _)| *loaded == key);
         let paused = self.paused.get(&key).is_some_and(|until| *until > Instant::now());
@@ -129,10 +145,18 @@ impl Mirror {
             && let Some(key) = self.wanted.pop_first()
         {
             self.building.insert(key.clone());
-            let loading = load(self.database.clone(), self.reader.clone(), key.clone(), self.tasks.clone());
+            let loading = load(
+                self.database.clone(),
+                self.reader.clone(),
+                key.clone(),
+                self.snapshots.clone(),
+                self.tasks.clone(),
+            );
             self.builds.spawn(async move {
-                let built = loading.await;
-                (key, Work::Load, built)
+                match loading.await {
+                    Ok((built, source)) => (key, Work::Load(source), Ok(built)),
+                    Err(error) => (key, Work::Load(Source::Table), Err(error)),
+                }
             });
         }
         for (key, _) in self.writer.loaded() {
@@ -156,8 +180,11 @@ impl Mirror {
     async fn built(&mut self, key: PartitionKey, work: Work, built: Result<Built, MirrorError>) {
         self.building.remove(&key);
         match (work, built) {
-            (Work::Load, Ok(built)) => {
+            (Work::Load(source), Ok(built)) => {
                 self.paused.remove(&key);
+                if source == Source::Table {
+                    self.keep(&built);
+                }
                 self.writer.publish(built, Instant::now());
                 metrics::counter!("kindred_mirror_loads_total").increment(1);
                 for evicted in self.writer.evict_over_budget() {
@@ -167,6 +194,7 @@ impl Mirror {
                 self.catch_up(Some(key.organization)).await;
             }
             (Work::Rebuild, Ok(built)) => {
+                self.keep(&built);
                 self.writer.install(built, Instant::now());
                 metrics::counter!("kindred_mirror_rebuilds_total").increment(1);
             }
@@ -180,6 +208,14 @@ impl Mirror {
             }
         }
         self.paused.retain(|_, until| *until > Instant::now());
+    }
+
+    /// Writes a snapshot aside.
+    fn keep(&self, built: &Built) {
+        if let Some(snapshots) = self.snapshots.clone() {
+            let (built, settings) = (built.clone(), *self.reader.settings());
+            self.tasks.spawn_blocking(move || snapshots.save(&settings, &built));
+        }
     }
 
     /// Brings the loaded partitions of one organization, or of all, to the present revision.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use tokio_util::task::TaskTracker;
 
+use super::snapshots::Snapshots;
 use crate::domain::{Delta, Model, Revision};
 use crate::index::{Built, IndexError, IndexReader, PartitionKey};
 use crate::store::{Database, StoreError};
@@ -22,6 +23,13 @@ pub(super) enum MirrorError {
     Build(#[from] tokio::task::JoinError),
 }
 
+/// Where a partition was loaded from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Snapshot,
+    Table,
+}
+
 /// What the log says about a partition.
 pub(super) enum Followed {
     /// Apply these; there may be more.
@@ -30,14 +38,26 @@ pub(super) enum Followed {
     TooOld,
 }
 
-/// Reads a partition's current rows at one revision, and builds it off the runtime's threads.
+/// Takes a partition's snapshot, or else reads its current rows at one revision and builds it, off the runtime's threads.
 pub(super) async fn load(
     database: Database,
     index: IndexReader,
     key: PartitionKey,
+    snapshots: Option<Arc<Snapshots>>,
     tasks: TaskTracker,
-) -> Result<Built, MirrorError> {
+) -> Result<(Built, Source), MirrorError> {
     let model = model_of(&database, &key).await?;
+    let settings = *index.settings();
+    if let Some(snapshots) = snapshots {
+        let mut transaction = database.tenant("mirror_snapshot", key.organization).await?;
+        let (newest, oldest) = transaction.revision().await?;
+        transaction.commit().await?;
+        let (key, model) = (key.clone(), model.clone());
+        let reading = tasks.spawn_blocking(move || snapshots.load(&settings, &key, &model, oldest, newest));
+        if let Some(built) = reading.await? {
+            return Ok((built, Source::Snapshot));
+        }
+    }
     let mut transaction = database.tenant_snapshot("mirror_load", key.organization).await?;
     let (revision, _) = transaction.revision().await?;
     let mut entries = Vec::new();
@@ -56,9 +76,8 @@ pub(super) async fn load(
         }
     }
     transaction.commit().await?;
-    let settings = *index.settings();
     let building = tasks.spawn_blocking(move || Built::build(&settings, &key, model.dimensions, entries, revision));
-    Ok(building.await??)
+    Ok((building.await??, Source::Table))
 }
 
 pub(super) async fn model_of(database: &Database, key: &PartitionKey) -> Result<Arc<Model>, MirrorError> {

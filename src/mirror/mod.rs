@@ -7,6 +7,8 @@
 mod auditing;
 mod feed;
 mod loading;
+mod snapshots;
 
 pub use auditing::{AuditSettings, Auditor};
 pub use feed::{Mirror, MirrorSettings};
+pub use snapshots::Snapshots;

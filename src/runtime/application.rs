@@ -19,7 +19,7 @@ use crate::grpc::Services;
 use crate::index::{self, IndexReader};
 use crate::ingest::{IngestSettings, Ingestor};
 use crate::maintenance::{MaintenanceSettings, Scheduler};
-use crate::mirror::{AuditSettings, Auditor, Mirror, MirrorSettings};
+use crate::mirror::{AuditSettings, Auditor, Mirror, MirrorSettings, Snapshots};
 use crate::search::{SearchSettings, Searcher};
 use crate::store::{Database, ModelCatalog};
 use crate::versions::VersionKeeper;
@@ -112,6 +112,7 @@ impl Application {
                 databases.app.clone(),
                 (writer, index.clone()),
                 settings,
+                snapshots(config, &databases.app).await,
                 background.clone(),
                 stop_background.clone(),
             );
@@ -239,6 +240,25 @@ fn services(
         retriever: Retriever::new(database.clone(), searcher.clone(), tasks.clone()),
         journal: Journal::new(database.clone()),
         searcher,
+    }
+}
+
+/// Where the mirror keeps its snapshots. It does without them where they cannot be kept.
+async fn snapshots(config: &Config, database: &Database) -> Option<Arc<Snapshots>> {
+    if config.snapshot_bytes == 0 {
+        return None;
+    }
+    let folder = config.data_dir.join("snapshots");
+    let opened = match database.identity().await {
+        Ok(identity) => Snapshots::open(folder.clone(), config.snapshot_bytes, identity).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match opened {
+        Ok(snapshots) => Some(Arc::new(snapshots)),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), error, "the mirror keeps no snapshots: after a restart partitions are read from the database");
+            None
+        }
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Config {
     pub grpc: GrpcSettings,
     /// How long a shutdown waits for running calls.
     pub drain: Duration,
-    /// Where the embedded Postgres lives.
+    /// Where the embedded Postgres and the mirror's snapshots live.
     pub data_dir: PathBuf,
     /// Where fetched parts are kept.
     pub cache_dir: PathBuf,
@@ -104,6 +104,8 @@ pub struct Config {
     pub index: index::Settings,
     /// How often the change feed is polled.
     pub mirror_interval: Duration,
+    /// Most bytes of the mirror's snapshots in the data directory; 0 for none.
+    pub snapshot_bytes: u64,
     /// Between two partitions that the auditor compares with the table; `None` for no auditor.
     pub audit_interval: Option<Duration>,
     /// How stale a partition may be.
@@ -198,6 +200,7 @@ impl Config {
                 .and_then(|text| faults.parse("model-id", text, "1 to 40 of a-z 0-9 . _ -, such as all-minilm-l6-v2")),
             index: index_settings(&mut faults, settings),
             mirror_interval: faults.millis("mirror-interval-ms", &settings.mirror_interval_ms),
+            snapshot_bytes: faults.count("mirror-snapshots-mib", &settings.mirror_snapshots_mib, 0, 1_048_576) << 20,
             audit_interval: faults.millis_or_never("mirror-audit-ms", &settings.mirror_audit_ms),
             max_staleness: faults.millis("max-staleness-ms", &settings.max_staleness_ms),
             show_progress: true,

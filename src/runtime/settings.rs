@@ -118,6 +118,10 @@ pub struct Settings {
     #[arg(long, env = "KINDRED_MIRROR_INTERVAL_MS", default_value = "1000", help_heading = "Mirror")]
     pub mirror_interval_ms: String,
 
+    /// Most MiB of snapshots of the mirror in the data directory, from which a restart is hot in seconds; 0 for none
+    #[arg(long, env = "KINDRED_MIRROR_SNAPSHOTS_MIB", default_value = "4096", help_heading = "Mirror")]
+    pub mirror_snapshots_mib: String,
+
     /// How long the auditor waits before it compares the next loaded partition with the table, in milliseconds; 0 for never
     #[arg(long, env = "KINDRED_MIRROR_AUDIT_MS", default_value = "60000", help_heading = "Mirror")]
     pub mirror_audit_ms: String,

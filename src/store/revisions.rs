@@ -37,6 +37,17 @@ impl TenantTransaction {
 }
 
 impl Database {
+    /// Tells this database from every other, and from itself after it was restored to an earlier time.
+    pub async fn identity(&self) -> Result<String, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT s.system_identifier AS "system!", c.timeline_id AS "timeline!", d.oid AS "database!"
+               FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.datname = current_database()"#
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(format!("{}/{}/{}", row.system, row.timeline, row.database.0))
+    }
+
     /// The present revisions of many organizations: the one read across tenants.
     pub async fn revisions(
         &self,

@@ -69,6 +69,7 @@ pub fn config(urls: &Urls) -> Config {
         "--listen=127.0.0.1:0",
         "--metrics-listen=off",
         "--mirror-interval-ms=100",
+        "--mirror-snapshots-mib=0",
         "--database-connections=8",
         "--drain-ms=5000",
         "--data-dir=/nonexistent",

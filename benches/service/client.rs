@@ -1,0 +1,190 @@
+//! A client over gRPC, and what it measures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kindred::grpc::proto::embedding_service_client::EmbeddingServiceClient;
+use kindred::grpc::proto::search_service_client::SearchServiceClient;
+use kindred::grpc::proto::{
+    ChunkDraft, Draft, EntityRef, SearchRequest, SearchResponse, ServedBy, UpsertEmbeddingsRequest, Vector,
+    search_request,
+};
+use tonic::Request;
+use tonic::transport::Channel;
+
+use crate::K;
+use crate::data::Data;
+use crate::options::Options;
+use crate::server::Child;
+
+/// What a load of searches came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    pub clients: usize,
+    pub qps: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    /// Of the server alone; 0 where it was not counted.
+    pub cpu_microseconds: f64,
+}
+
+impl Load {
+    /// From the times of all calls.
+    pub fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64) -> Self {
+        took.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize] * 1e3;
+        Self {
+            clients,
+            qps: took.len() as f64 / elapsed.as_secs_f64(),
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            cpu_microseconds: cpu_seconds * 1e6 / took.len() as f64,
+        }
+    }
+
+    /// A line of the table.
+    pub fn print(&self, name: &str, recall: Option<f64>) {
+        let recall = recall.map_or(String::new(), |recall| format!("{recall:.4}"));
+        let cpu = if self.cpu_microseconds > 0.0 { format!("{:.1}", self.cpu_microseconds) } else { String::new() };
+        println!("{name:<34} {recall:>9} {:>9.0} {:>9.3} {:>9.3} {cpu:>12}", self.qps, self.p50_ms, self.p99_ms);
+    }
+}
+
+/// Calls one server.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    authorization: tonic::metadata::MetadataValue<tonic::metadata::Ascii>,
+}
+
+impl Client {
+    pub async fn connect(server: &Child) -> Self {
+        let channel = Channel::from_shared(server.endpoint.clone()).unwrap().tcp_nodelay(true).connect().await.unwrap();
+        Self { channel, authorization: format!("Bearer {}", server.key).parse().unwrap() }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request
+    }
+
+    async fn search(&self, query: &[f32]) -> SearchResponse {
+        let message = SearchRequest {
+            query: Some(search_request::Query::Vector(Vector { values: query.to_vec() })),
+            limit: Some(K as i32),
+            ..SearchRequest::default()
+        };
+        SearchServiceClient::new(self.channel.clone()).search(self.request(message)).await.unwrap().into_inner()
+    }
+
+    /// Streams every row in, and tells at which rate they were acknowledged.
+    pub async fn ingest(&self, data: &Data) {
+        let begun = Instant::now();
+        self.upsert(data.rows.iter().enumerate()).await;
+        let rate = data.rows.len() as f64 / begun.elapsed().as_secs_f64();
+        println!("upserted by one stream: {rate:.0} vectors/s, acknowledged, durable and visible");
+    }
+
+    async fn upsert<'a>(&self, rows: impl Iterator<Item = (usize, &'a Vec<f32>)>) {
+        let drafts: Vec<Draft> = rows.map(|(number, vector)| draft(number, vector.clone())).collect();
+        let count = drafts.len();
+        let messages: Vec<_> =
+            drafts.chunks(500).map(|drafts| UpsertEmbeddingsRequest { drafts: drafts.to_vec() }).collect();
+        let mut client = EmbeddingServiceClient::new(self.channel.clone()).max_encoding_message_size(64 << 20);
+        let mut answers =
+            client.upsert_embeddings(self.request(tokio_stream::iter(messages))).await.unwrap().into_inner();
+        let mut acknowledged = 0;
+        while let Some(answer) = answers.message().await.unwrap() {
+            acknowledged += answer.outcomes.iter().filter(|outcome| outcome.version > 0).count();
+        }
+        assert_eq!(acknowledged, count, "every vector was accepted");
+    }
+
+    /// Searches until the mirror answers, by its graph where there are rows enough for one.
+    pub async fn until_hot(&self, data: &Data) {
+        let begun = Instant::now();
+        let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
+        while self.search(&data.queries[0]).await.served_by() != wanted {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        println!("hot after {:.1} s", begun.elapsed().as_secs_f64());
+    }
+
+    /// Recall of the service's answers.
+    pub async fn recall(&self, data: &Data, truth: &[Vec<usize>]) -> f64 {
+        let mut found = 0;
+        for (query, truth) in data.queries.iter().zip(truth) {
+            let answer = self.search(query).await;
+            let rows = answer.results.iter().map(|hit| number_of(&hit.entity.as_ref().unwrap().id));
+            found += rows.filter(|row| truth.contains(row)).count();
+        }
+        found as f64 / (data.queries.len() * K) as f64
+    }
+
+    /// So many callers search without a pause, after a second of warming up.
+    pub async fn load(&self, data: &Data, clients: usize, seconds: u64, server: &Child) -> Load {
+        self.run(data, clients, Duration::from_secs(1)).await;
+        let (cpu, begun) = (server.cpu_seconds(), Instant::now());
+        let took = self.run(data, clients, Duration::from_secs(seconds)).await;
+        Load::of(clients, took, begun.elapsed(), server.cpu_seconds() - cpu)
+    }
+
+    /// One caller searches while another upserts at a steady rate.
+    pub async fn load_while_writing(&self, data: &Data, options: &Options, server: &Child) -> Load {
+        let writer = self.clone();
+        let (rate, rows) = (options.writes, data.rows.clone());
+        let writing = tokio::task::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            for turn in 0.. {
+                tick.tick().await;
+                let batch = (rate / 10) as usize;
+                let of = |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
+                writer.upsert((0..batch).map(of)).await;
+            }
+        });
+        let load = self.load(data, 1, options.seconds.max(20), server).await;
+        writing.abort();
+        load
+    }
+
+    async fn run(&self, data: &Data, clients: usize, lasts: Duration) -> Vec<f64> {
+        let queries = Arc::new(data.queries.clone());
+        let next = Arc::new(AtomicUsize::new(0));
+        let until = Instant::now() + lasts;
+        let callers: Vec<_> = (0..clients)
+            .map(|_| {
+                let (client, queries, next) = (self.clone(), queries.clone(), next.clone());
+                tokio::task::spawn(async move {
+                    let mut took = Vec::new();
+                    while Instant::now() < until {
+                        let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
+                        let begun = Instant::now();
+                        client.search(query).await;
+                        took.push(begun.elapsed().as_secs_f64());
+                    }
+                    took
+                })
+            })
+            .collect();
+        let mut took = Vec::new();
+        for caller in callers {
+            took.extend(caller.await.unwrap());
+        }
+        took
+    }
+}
+
+fn draft(number: usize, values: Vec<f32>) -> Draft {
+    Draft {
+        item_id: number.to_string(),
+        entity: Some(EntityRef { r#type: "post".to_owned(), id: uuid::Uuid::from_u128(number as u128).to_string() }),
+        chunks: vec![ChunkDraft { text: String::new(), vector: Some(Vector { values }) }],
+        ..Draft::default()
+    }
+}
+
+fn number_of(id: &str) -> usize {
+    uuid::Uuid::parse_str(id).unwrap().as_u128() as usize
+}

@@ -1,0 +1,84 @@
+//! Measures searches over gRPC against an echo of the same messages and against pgvector, in one run on one machine.
+//!
+//! ```sh
+//! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--ef N] [--vectors FILE]
+//!     [--mixed N] [--writes N]
+//! ```
+//!
+//! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
+//! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
+//! queries by prepared SQL over as many connections. `--writes N` upserts N vectors a second while searches run.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod echo;
+mod options;
+mod peer;
+mod server;
+
+use client::{Client, Load};
+use options::Options;
+
+#[path = "../index/data.rs"]
+mod data;
+
+/// How many results are asked for and compared.
+const K: usize = 10;
+
+fn main() {
+    let options = Options::from_arguments(std::env::args().skip(1));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    match options.child.as_deref() {
+        Some("echo") => runtime.block_on(echo::serve()),
+        Some("kindred") => runtime.block_on(server::serve(&options)),
+        Some(other) => panic!("--child {other} is not known"),
+        None => runtime.block_on(measure(&options)),
+    }
+}
+
+async fn measure(options: &Options) {
+    let data = data::Data::new(&options.data());
+    println!(
+        "{} vectors of {} dimensions, {} queries, {} s each",
+        data.rows.len(),
+        data.dimensions,
+        data.queries.len(),
+        options.seconds
+    );
+    let kindred = server::Child::start("kindred", options);
+    let client = Client::connect(&kindred).await;
+    client.ingest(&data).await;
+    client.until_hot(&data).await;
+    let truth = peer::truth(&data);
+    let recall = client.recall(&data, &truth).await;
+    let echo = server::Child::start("echo", options);
+    let floor = Client::connect(&echo).await;
+
+    println!("\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>12}", "", "recall@10", "QPS", "p50 ms", "p99 ms", "CPU µs/query");
+    let mut rows: Vec<(usize, Load, Load)> = Vec::new();
+    for clients in [1, 4] {
+        let ours = client.load(&data, clients, options.seconds, &kindred).await;
+        let echoed = floor.load(&data, clients, options.seconds, &echo).await;
+        ours.print(&format!("kindred, {clients} at once"), Some(recall));
+        echoed.print(&format!("tonic echo, {clients} at once"), None);
+        rows.push((clients, ours, echoed));
+    }
+    if options.writes > 0 {
+        let ours = client.load_while_writing(&data, options, &kindred).await;
+        ours.print(&format!("kindred, 1 at once, {} writes/s", options.writes), None);
+        println!("p99 while writing / p99 at rest: {:.2}", ours.p99_ms / rows[0].1.p99_ms);
+    }
+    let peers = peer::pgvector(&kindred.owner_url, &data, &truth, options.seconds).await;
+    for (clients, ours, echoed) in rows {
+        println!(
+            "{clients} at once: {:.2} x the CPU and {:.2} x the QPS of the echo",
+            ours.cpu_microseconds / echoed.cpu_microseconds,
+            ours.qps / echoed.qps
+        );
+        for (name, recall, load) in peers.iter().filter(|(_, _, load)| load.clients == clients) {
+            println!("{clients} at once: {:.2} x the QPS of {name} at recall {recall:.3}", ours.qps / load.qps);
+        }
+    }
+    kindred.stop();
+    echo.stop();
+}

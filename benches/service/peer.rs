@@ -1,0 +1,117 @@
+//! pgvector on the same Postgres, by prepared SQL, and the true answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pgvector::Vector;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::K;
+use crate::client::Load;
+use crate::data::Data;
+
+/// The best ten rows of each query, by brute force.
+pub fn truth(data: &Data) -> Vec<Vec<usize>> {
+    let best = |query: &Vec<f32>| {
+        let score = |row: &Vec<f32>| row.iter().zip(query).map(|(left, right)| left * right).sum::<f32>();
+        let mut scored: Vec<(usize, f32)> = data.rows.iter().map(score).enumerate().collect();
+        scored.sort_unstable_by(|left, right| right.1.total_cmp(&left.1));
+        scored.iter().take(K).map(|(row, _)| *row).collect()
+    };
+    data.queries.iter().map(best).collect()
+}
+
+/// Searches at the least ef_search that reaches a recall of 0.95, and 0.99, by one and by four connections.
+pub async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], seconds: u64) -> Vec<(String, f64, Load)> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let begun = Instant::now();
+    let make = format!(
+        "CREATE TABLE bench_peer AS SELECT right(replace(entity_id::text, '-', ''), 12) AS row, vector_data::vector({0}) AS vector
+             FROM embeddings WHERE superseded_revision IS NULL AND entity_id < '00000000-0000-0000-0000-0000000f4240';
+         SET maintenance_work_mem = '1GB';
+         CREATE INDEX ON bench_peer USING hnsw (vector vector_cosine_ops) WITH (m = 16, ef_construction = 200);
+         ANALYZE bench_peer",
+        data.dimensions
+    );
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await.unwrap();
+    println!("pgvector: the rows copied and indexed in {:.1} s", begun.elapsed().as_secs_f64());
+    let mut measured = Vec::new();
+    let mut efs = [16, 24, 32, 48, 64, 96, 128, 192, 256, 400, 600, 1_000].into_iter();
+    for wanted in [0.95, 0.99] {
+        let mut reached = None;
+        for ef in efs.by_ref() {
+            set_ef(&mut connection, ef).await;
+            let recall = recall(&mut connection, data, truth).await;
+            if recall >= wanted {
+                reached = Some((ef, recall));
+                break;
+            }
+        }
+        let Some((ef, recall)) = reached else { break };
+        for clients in [1, 4] {
+            let name = format!("pgvector, ef {ef}, {clients} at once");
+            let load = load(url, data, ef, clients, seconds).await;
+            load.print(&name, Some(recall));
+            measured.push((format!("pgvector (ef {ef})"), recall, load));
+        }
+    }
+    measured
+}
+
+async fn set_ef(connection: &mut PgConnection, ef: usize) {
+    let set = format!("SET hnsw.ef_search = {ef}; SET enable_seqscan = off");
+    sqlx::raw_sql(AssertSqlSafe(set)).execute(connection).await.unwrap();
+}
+
+async fn search(connection: &mut PgConnection, query: &[f32]) -> Vec<String> {
+    sqlx::query_scalar("SELECT row FROM bench_peer ORDER BY vector <=> $1 LIMIT 10")
+        .bind(Vector::from(query.to_vec()))
+        .fetch_all(connection)
+        .await
+        .unwrap()
+}
+
+async fn recall(connection: &mut PgConnection, data: &Data, truth: &[Vec<usize>]) -> f64 {
+    let mut found = 0;
+    for (query, truth) in data.queries.iter().zip(truth) {
+        let rows = search(connection, query).await;
+        found += rows.iter().filter(|row| truth.contains(&usize::from_str_radix(row, 16).unwrap())).count();
+    }
+    found as f64 / (data.queries.len() * K) as f64
+}
+
+async fn load(url: &str, data: &Data, ef: usize, clients: usize, seconds: u64) -> Load {
+    let queries = Arc::new(data.queries.clone());
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut connections = Vec::new();
+    for _ in 0..clients {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        set_ef(&mut connection, ef).await;
+        search(&mut connection, &queries[0]).await;
+        connections.push(connection);
+    }
+    let begun = Instant::now();
+    let until = begun + Duration::from_secs(seconds);
+    let callers: Vec<_> = connections
+        .into_iter()
+        .map(|mut connection| {
+            let (queries, next) = (queries.clone(), next.clone());
+            tokio::task::spawn(async move {
+                let mut took = Vec::new();
+                while Instant::now() < until {
+                    let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
+                    let begun = Instant::now();
+                    search(&mut connection, query).await;
+                    took.push(begun.elapsed().as_secs_f64());
+                }
+                took
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for caller in callers {
+        took.extend(caller.await.unwrap());
+    }
+    Load::of(clients, took, begun.elapsed(), 0.0)
+}

@@ -1,0 +1,152 @@
+//! Built partitions on the local disk, so that a restart need not read and build them again.
+//!
+//! A file a partition, written beside its place and then renamed; what is old, foreign or damaged is removed and made again
+//! from the database. The folder and its files are open to their owner alone, and together no larger than the limit.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::domain::{Model, Revision};
+use crate::index::{Built, IndexError, PartitionKey, Settings};
+
+/// A partition of fewer rows is read from the database as fast.
+const FEWEST_ROWS: usize = 1_000;
+const ENDING: &str = "snapshot";
+
+/// The snapshots of one database.
+#[derive(Debug)]
+pub struct Snapshots {
+    folder: PathBuf,
+    limit: u64,
+    database: String,
+}
+
+impl Snapshots {
+    /// Snapshots in `folder`, which is made where it is missing, of at most `limit` bytes together. `database` tells the
+    /// database from every other.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn open(folder: PathBuf, limit: u64, database: String) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(Self { folder, limit, database })
+    }
+
+    /// The snapshot of a partition, where there is one that the change log leads on from: of a revision from `oldest` to
+    /// `newest`. Reads the disk.
+    pub(super) fn load(
+        &self,
+        settings: &Settings,
+        key: &PartitionKey,
+        model: &Model,
+        oldest: Revision,
+        newest: Revision,
+    ) -> Option<Built> {
+        let path = self.path(key);
+        let file = File::open(&path).ok()?;
+        let length = file.metadata().ok()?.len();
+        let read = BufReader::with_capacity(1 << 20, file);
+        let outcome = match Built::load(&self.database, settings, key, model.dimensions, read, length) {
+            Ok(built) if (oldest..=newest).contains(&built.revision()) => {
+                metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "loaded").increment(1);
+                return Some(built);
+            }
+            Ok(built) => format!("is of revision {}, and the change log goes from {oldest} to {newest}", built.revision()),
+            Err(IndexError::Unusable { reason }) => reason,
+            Err(error) => error.to_string(),
+        };
+        metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "refused").increment(1);
+        tracing::info!(partition = %key, "the snapshot {outcome}; the partition is read from the database");
+        let _ = fs::remove_file(path);
+        None
+    }
+
+    /// Keeps a partition, if it is large. Writes the disk. A failure costs nothing but the time that it would have saved.
+    pub(super) fn save(&self, settings: &Settings, built: &Built) {
+        if built.rows() < FEWEST_ROWS {
+            return;
+        }
+        let path = self.path(built.key());
+        match self.write(settings, built, &path) {
+            Ok(()) => {
+                metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "saved").increment(1);
+                self.prune(&path);
+            }
+            Err(error) => {
+                metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "failed").increment(1);
+                tracing::warn!(partition = %built.key(), path = %path.display(), %error, "the snapshot could not be written");
+            }
+        }
+    }
+
+    fn write(&self, settings: &Settings, built: &Built, path: &Path) -> io::Result<()> {
+        let aside = path.with_extension(format!("{:016x}.writing", rand::random::<u64>()));
+        let written = (|| {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            built.save(&self.database, settings, &mut out)?;
+            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+            fs::rename(&aside, path)
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        written
+    }
+
+    /// Removes what was written longest ago, until the rest is within the limit, and what an ended process left half
+    /// written.
+    fn prune(&self, newest: &Path) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let about = entry.metadata().ok()?;
+                Some((about.modified().ok()?, about.len(), entry.path()))
+            })
+            .collect();
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (written, size, path) in files {
+            let half = path.extension().is_some_and(|ending| ending == "writing")
+                && written.elapsed().is_ok_and(|age| age.as_secs() > 3_600);
+            if half || (bytes > self.limit && path != newest) {
+                let _ = fs::remove_file(&path);
+                bytes -= size;
+            }
+        }
+    }
+
+    /// The partitions that have a snapshot, what was written last first, as many as fit into `bytes`.
+    pub(super) fn kept(&self, bytes: u64) -> Vec<PartitionKey> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let mut files: Vec<(SystemTime, u64, PartitionKey)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let about = entry.metadata().ok()?;
+                Some((about.modified().ok()?, about.len(), key_of(&entry.path())?))
+            })
+            .collect();
+        files.sort_by(|left, right| right.0.cmp(&left.0));
+        let mut taken = 0;
+        files.retain(|(_, size, _)| {
+            taken += size;
+            taken <= bytes
+        });
+        files.into_iter().map(|(_, _, key)| key).collect()
+    }
+
+    fn path(&self, key: &PartitionKey) -> PathBuf {
+        self.folder.join(format!("{}-{}.{ENDING}", key.organization, key.model))
+    }
+}
+
+/// The partition that a file is of, by its name: an id of 36 characters, a dash, and the model.
+fn key_of(path: &Path) -> Option<PartitionKey> {
+    let name = path.file_name()?.to_str()?.strip_suffix(&format!(".{ENDING}"))?;
+    let (organization, model) = name.split_at_checked(36)?;
+    Some(PartitionKey { organization: organization.parse().ok()?, model: model.strip_prefix('-')?.parse().ok()? })
+}
