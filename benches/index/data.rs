@@ -17,9 +17,9 @@ pub struct Data {
 
 /// Vectors of a cluster, how far they spread, in how many dimensions, and how much noise comes to that.
 const CLUSTER: usize = 200;
-const SPREAD: f32 = 0.9;
-const LATENT: usize = 48;
-const LATENT_NOISE: f32 = 0.4;
+const SPREAD: f32 = 1.6;
+const LATENT: usize = 32;
+const LATENT_NOISE: f32 = 0.6;
 /// How much noise vectors are mixed with.
 const NOISE: f32 = 0.04;
 

@@ -41,6 +41,11 @@ impl<'a> Admission<'a> {
         self.len
     }
 
+    /// Which share of the rows it admits, 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        self.len as f64 / f64::from(self.rows.max(1))
+    }
+
     /// Whether it admits none.
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0

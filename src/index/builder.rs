@@ -20,7 +20,7 @@ type Found = Vec<(usize, Vec<u32>)>;
 
 /// What it takes to build a graph.
 pub(super) struct Plan {
-    /// Neighbours a new node is linked to, on each layer; it may get twice as many in the lowest.
+    /// Neighbours a node has, at most, on each layer, and twice as many in the lowest.
     pub(super) m: usize,
     /// Candidates weighed for them.
     pub(super) ef: usize,
@@ -109,7 +109,7 @@ fn neighbours<S: Scorer>(
     descend(scorer, layers, linked, level, plan.upper_ef, scratch);
     for at in (0..=level).rev() {
         walk(scorer, &layers.0[at], plan.ef, scratch);
-        found.push((at, select(scratch.pool.best(), plan.m, scorer_of)));
+        found.push((at, select(scratch.pool.best(), layers.0[at].degree(), scorer_of)));
     }
     found
 }

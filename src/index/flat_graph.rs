@@ -1,9 +1,11 @@
 //! The graph of a sealed segment: built once, laid out flat, then only searched.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 use super::admission::Admission;
 use super::builder::{self, Plan};
@@ -73,6 +75,7 @@ impl FlatGraph {
         let nodes = nodes.reordered(&order);
         let vector = |node: u32| row_of(matrix.view(), nodes.first_row(node));
         let codes = settings.compressed.then(|| Codes::new(matrix.ncols(), all.map(vector)));
+        let codes = codes.filter(|codes| tell_apart(codes, matrix.view(), &nodes));
         let layers = match &codes {
             Some(codes) => finish(layers, &levels, &plan, &|node| codes.scorer(codes.code(node))),
             None => finish(layers, &levels, &plan, &|node| FullScorer::new(matrix.view(), &nodes, vector(node))),
@@ -125,8 +128,9 @@ impl FlatGraph {
 
     /// The candidates for the best rows of each list, by `scorer`; `None` where the walk gave up.
     ///
-    /// Walks until `ef` candidates are found and as many admitted ones as have to be looked at again: then no nearer node
-    /// was left out, so that a filter costs no recall, whatever it has to do with the query.
+    /// Walks until `ef` candidates are found and enough admitted ones: then no nearer node was left out, so that a filter
+    /// costs no recall, whatever it has to do with the query. The fewer rows are admitted, the farther down among all lie
+    /// the results, and the more of what lies before them has to be found.
     fn candidates<S: Scorer>(
         &self,
         scorer: &S,
@@ -135,6 +139,7 @@ impl FlatGraph {
         scratch: &mut Scratch,
     ) -> Option<Vec<Vec<Candidate>>> {
         let enough = |k: usize| first_look(k).min(self.nodes.len());
+        let held = |k: usize, admission: &Admission<'_>| enough(k).max(effort.admitted(admission.share()));
         descend(scorer, &self.layers, self.layers.len(), 0, UPPER_EF, scratch);
         if let [(k, admission)] = lists
             && admission.is_all()
@@ -148,10 +153,18 @@ impl FlatGraph {
         let mut wanted: Vec<Wanted<'_>> = lists
             .iter()
             .zip(&admits)
-            .map(|((k, _), admits)| Wanted { admits, found: Pool::holding(enough(*k)) })
+            .map(|((k, admission), admits)| Wanted {
+                admits,
+                share: admission.share(),
+                found: Pool::holding(held(*k, admission)),
+            })
             .collect();
-        walk_for(scorer, self.layers.base(), effort, &mut wanted, scratch)
-            .then(|| wanted.iter().map(|list| list.found.best().to_vec()).collect())
+        walk_for(scorer, self.layers.base(), effort, &mut wanted, scratch).then(|| {
+            let best = |(list, (k, _)): (&Wanted<'_>, &(usize, &Admission<'_>))| {
+                list.found.best().iter().take(enough(*k)).copied().collect()
+            };
+            wanted.iter().zip(lists).map(best).collect()
+        })
     }
 
     /// The `k` best admitted rows of the candidates, by their vectors as they are.
@@ -179,6 +192,42 @@ impl Graph for FlatGraph {
         let lists = self.search_lists(query, &[(k, admission)], effort);
         lists.and_then(|lists| lists.into_iter().next()).unwrap_or_default()
     }
+}
+
+/// Whether codes tell near vectors from far ones: for a sample of nodes, whether the nearest by their vectors are among
+/// those that a first look by codes would keep. They are not where vectors lie closer together than the codes' step, as
+/// in few dimensions or in tight clusters.
+fn tell_apart(codes: &Codes, matrix: ArrayView2<'_, f32>, nodes: &Nodes) -> bool {
+    const SAMPLE: usize = 32;
+    const NEAREST: usize = 10;
+    const ENOUGH: f64 = 0.98;
+    let missed = |node: u32| {
+        let full = FullScorer::new(matrix, nodes, row_of(matrix, nodes.first_row(node)));
+        let nearest = nearest(&full, nodes.len(), NEAREST);
+        let by_codes = nearest_by_codes(codes, node, nodes.len());
+        let missed = nearest.best().iter().filter(|near| !by_codes.contains(&near.node())).count();
+        (missed, nearest.best().len())
+    };
+    let sample: Vec<u32> = (0..nodes.len() as u32).step_by(nodes.len().div_ceil(SAMPLE).max(1)).collect();
+    let (missed, all) = sample
+        .par_iter()
+        .map(|node| missed(*node))
+        .reduce(|| (0, 0), |left, right| (left.0 + right.0, left.1 + right.1));
+    (missed as f64) <= (1.0 - ENOUGH) * all as f64
+}
+
+fn nearest_by_codes(codes: &Codes, node: u32, nodes: usize) -> HashSet<u32> {
+    let pool = nearest(&codes.scorer(codes.code(node)), nodes, first_look(10));
+    pool.best().iter().map(|near| near.node()).collect()
+}
+
+/// The `most` nearest of all nodes.
+fn nearest<S: Scorer>(scorer: &S, nodes: usize, most: usize) -> Pool {
+    let mut pool = Pool::holding(most);
+    for node in 0..nodes as u32 {
+        pool.offer(Candidate::new(scorer.score(node), node));
+    }
+    pool
 }
 
 /// The layers that hnsw_rs built, or else those of the room's own builder, with every node linked.

@@ -16,6 +16,13 @@ pub(super) struct Effort {
     pub(super) most: usize,
 }
 
+impl Effort {
+    /// How many admitted candidates are weighed where only a share of the rows, 0 to 1, is admitted.
+    pub(super) fn admitted(&self, share: f64) -> usize {
+        (self.ef as f64 * share.sqrt()).ceil() as usize
+    }
+}
+
 /// How many candidates of an approximate first look are looked at again for `k` results.
 pub(super) fn first_look(k: usize) -> usize {
     k.saturating_add(k / 2).saturating_add(16)

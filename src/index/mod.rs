@@ -50,6 +50,8 @@ mod model_tests;
 mod recall_tests;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod shape_tests;
 
 pub use built::{Built, Rebuild};
 pub use entry::PartitionKey;

@@ -134,10 +134,12 @@ fn graph_effort(rows: usize, admitted: usize, k: usize, settings: &Settings) -> 
         return None;
     }
     let ef = settings.ef_search.max(1);
-    let wide = (first_look(k) as f64 * rows as f64 / admitted as f64).max(ef as f64);
     let rows_a_candidate = settings.exact_filter_below as f64 / ef as f64;
     let most = (admitted as f64 * NODES_A_CANDIDATE / rows_a_candidate).ceil() as usize;
-    (admitted as f64 >= rows_a_candidate * wide).then_some(Effort { ef, most })
+    let effort = Effort { ef, most };
+    let share = admitted as f64 / rows as f64;
+    let candidates = first_look(k).max(effort.admitted(share)) as f64 / share;
+    (admitted as f64 >= rows_a_candidate * candidates).then_some(effort)
 }
 
 #[cfg(test)]
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_graph_is_for_many_rows_and_few_results() {
-        let settings = Settings { exact_filter_below: 640, ..Settings::default() };
+        let settings = Settings { ef_search: 64, exact_filter_below: 640, ..Settings::default() };
         for (rows, admitted, k, most) in [
             (10_000, 10_000, 10, Some(12_000)),
             (20_000, 10_000, 10, Some(12_000)),

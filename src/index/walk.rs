@@ -10,6 +10,9 @@ use super::scorer::Scorer;
 /// So many nodes ahead are announced before they are scored.
 const AHEAD: usize = 6;
 
+/// Wanted nodes that a walk begins with besides those near the query, of each list.
+const SEEDS: usize = 16;
+
 /// A node and its score in one number, so that comparing candidates is comparing numbers: greater is nearer, ties go to
 /// the lower node. The lowest bit says whether its links are still to be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +128,8 @@ pub(super) struct Scratch {
     seen: Seen,
     fresh: Vec<u32>,
     open: BinaryHeap<Candidate>,
+    /// The nodes that the last descent began with, in descending order.
+    entries: Vec<Candidate>,
     /// What the last walk found.
     pub(super) pool: Pool,
     /// Room for the code of a query.
@@ -142,10 +147,13 @@ pub(super) fn descend<S: Scorer>(
     scratch: &mut Scratch,
 ) {
     let highest = layers.0.len() - 1;
-    scratch.pool.restart(ef);
-    for node in 0..layers.0[highest].len().min(linked) as u32 {
-        scratch.pool.offer(Candidate::new(scorer.score(node), node));
-    }
+    let Scratch { entries, pool, .. } = &mut *scratch;
+    entries.clear();
+    entries
+        .extend((0..layers.0[highest].len().min(linked) as u32).map(|node| Candidate::new(scorer.score(node), node)));
+    entries.sort_unstable_by(|left, right| right.cmp(left));
+    pool.restart(ef);
+    pool.best.extend_from_slice(&entries[..entries.len().min(pool.most)]);
     for layer in layers.0[layer + 1..].iter().rev() {
         walk(scorer, layer, ef, scratch);
     }
@@ -187,11 +195,26 @@ pub(super) fn walk<S: Scorer>(scorer: &S, layer: &Layer, ef: usize, scratch: &mu
 pub(super) struct Wanted<'a> {
     /// Whether a node is wanted.
     pub(super) admits: &'a dyn Fn(u32) -> bool,
+    /// Which share of all nodes is wanted, 0 to 1.
+    pub(super) share: f64,
     /// The nearest wanted nodes, and how many of them end the search.
     pub(super) found: Pool,
 }
 
-/// Walks on from the pool along the links of a layer until the `ef` nearest nodes are found and, of each list that is
+impl Wanted<'_> {
+    /// Looks for more where those nearest of all, in `pool`, are wanted much less often than others: what is wanted lies
+    /// far off then, in many directions, and a walk finds its way there less surely.
+    fn widen_if_far(&mut self, pool: &Pool) {
+        const SELDOM: f64 = 0.25;
+        const WIDER: usize = 4;
+        let wanted = pool.best.iter().filter(|near| (self.admits)(near.node())).count();
+        if (wanted as f64) < SELDOM * self.share * pool.best.len() as f64 {
+            self.found.most *= WIDER;
+        }
+    }
+}
+
+/// Walks on from the pool, and from the nearest wanted nodes that the descent began with, along the links of a layer until the `ef` nearest nodes are found and, of each list that is
 /// wanted, as many as its pool may hold. Says whether it could before it gave up.
 pub(super) fn walk_for<S: Scorer>(
     scorer: &S,
@@ -200,17 +223,32 @@ pub(super) fn walk_for<S: Scorer>(
     lists: &mut [Wanted<'_>],
     scratch: &mut Scratch,
 ) -> bool {
-    let Scratch { seen, fresh, open, pool, .. } = scratch;
+    let Scratch { seen, fresh, open, entries, pool, .. } = scratch;
     pool.reopen(effort.ef);
     seen.restart(layer.len());
     open.clear();
-    for entry in &pool.best {
-        seen.meet(entry.node());
-        open.push(*entry);
-        offer_wanted(lists, *entry);
+    // Where what is wanted is far from the query, the way to it is long from there.
+    let mut from = pool.best.clone();
+    for list in lists.iter() {
+        from.extend(entries.iter().filter(|entry| (list.admits)(entry.node())).take(SEEDS));
     }
-    let mut bound = lists.iter().map(|list| list.found.bound()).fold(pool.bound(), Ord::min);
-    while let Some(next) = open.pop().filter(|next| *next > bound) {
+    for entry in from {
+        if seen.meet(entry.node()) {
+            open.push(entry);
+            offer_wanted(lists, entry);
+        }
+    }
+    let mut bound = lowest_bound(pool, lists);
+    let mut near_known = false;
+    while let Some(next) = open.pop() {
+        if !near_known && next <= pool.bound() {
+            near_known = true;
+            lists.iter_mut().for_each(|list| list.widen_if_far(pool));
+            bound = lowest_bound(pool, lists);
+        }
+        if next <= bound {
+            break;
+        }
         if seen.met.len() > effort.most {
             return false;
         }
@@ -227,11 +265,16 @@ pub(super) fn walk_for<S: Scorer>(
                 open.push(candidate);
                 pool.offer(candidate);
                 offer_wanted(lists, candidate);
-                bound = lists.iter().map(|list| list.found.bound()).fold(pool.bound(), Ord::min);
+                bound = lowest_bound(pool, lists);
             }
         }
     }
     true
+}
+
+/// What a candidate must be better than to be of use.
+fn lowest_bound(pool: &Pool, lists: &[Wanted<'_>]) -> Candidate {
+    lists.iter().map(|list| list.found.bound()).fold(pool.bound(), Ord::min)
 }
 
 fn offer_wanted(lists: &mut [Wanted<'_>], candidate: Candidate) {
