@@ -140,7 +140,8 @@ impl Client {
             for turn in 0.. {
                 tick.tick().await;
                 let batch = (rate / 10) as usize;
-                let of = |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
+                let of =
+                    |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
                 writer.upsert((0..batch).map(of)).await;
             }
         });

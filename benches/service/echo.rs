@@ -24,7 +24,10 @@ impl SearchService for Echo {
 
     async fn search(&self, _: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
         let hit = |number: usize| SearchResult {
-            entity: Some(EntityRef { r#type: "post".to_owned(), id: uuid::Uuid::from_u128(number as u128).to_string() }),
+            entity: Some(EntityRef {
+                r#type: "post".to_owned(),
+                id: uuid::Uuid::from_u128(number as u128).to_string(),
+            }),
             source_field: "content".to_owned(),
             version: 1,
             score: 0.5,

@@ -32,7 +32,14 @@ impl Child {
     /// Starts this program again as a server and waits until it says where it is.
     pub fn start(which: &str, options: &Options) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--child", which, "--dimensions", &options.dimensions.to_string(), "--ef", &options.ef.to_string()]);
+        command.args([
+            "--child",
+            which,
+            "--dimensions",
+            &options.dimensions.to_string(),
+            "--ef",
+            &options.ef.to_string(),
+        ]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -128,8 +135,7 @@ pub async fn serve(options: &Options) {
         query_prefix: String::new(),
         max_input_tokens: 512,
     };
-    let application =
-        Application::start_with(&config, Mode::Service, vec![Arc::new(Ready { model })]).await.unwrap();
+    let application = Application::start_with(&config, Mode::Service, vec![Arc::new(Ready { model })]).await.unwrap();
     let administrator = application.administrator().unwrap();
     let organization = administrator.create_organization("bench", "bench", &application.default_model).await.unwrap();
     let new = NewKey { organization, name: "bench".to_owned(), role: Role::Editor, user: None, expires_at: None };

@@ -1,5 +1,6 @@
 //! Which rows of a segment a filter admits, from bitmaps.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -46,22 +47,22 @@ impl AttributeIndex {
         index
     }
 
-    /// The rows that meet every condition but `not_entity`, which the segment knows.
-    pub(super) fn admitted(&self, filter: &Filter) -> RoaringBitmap {
-        let mut admitted = RoaringBitmap::new();
-        admitted.insert_range(0..self.rows);
-        keep_any(&mut admitted, &self.entity_types, &filter.entity_types);
-        keep_any(&mut admitted, &self.source_fields, &filter.source_fields);
-        keep_any(&mut admitted, &self.tags, &filter.tags_any);
+    /// The rows that meet every condition but `not_entity`, which the segment knows; `None` where there is no other. What
+    /// one condition admits is lent where it is known already.
+    pub(super) fn meeting(&self, filter: &Filter) -> Option<Cow<'_, RoaringBitmap>> {
+        let mut meeting = None;
+        keep_any(&mut meeting, &self.entity_types, &filter.entity_types);
+        keep_any(&mut meeting, &self.source_fields, &filter.source_fields);
+        keep_any(&mut meeting, &self.tags, &filter.tags_any);
         for tag in &filter.tags_all {
-            keep_any(&mut admitted, &self.tags, std::slice::from_ref(tag));
+            keep_any(&mut meeting, &self.tags, std::slice::from_ref(tag));
         }
-        keep_any(&mut admitted, &self.platforms, &filter.platforms);
-        keep_any(&mut admitted, &self.statuses, &filter.statuses);
+        keep_any(&mut meeting, &self.platforms, &filter.platforms);
+        keep_any(&mut meeting, &self.statuses, &filter.statuses);
         if !filter.time.is_unbounded() {
-            admitted &= self.within(&filter.time);
+            keep(&mut meeting, Cow::Owned(self.within(&filter.time)));
         }
-        admitted
+        meeting
     }
 
     fn within(&self, range: &TimeRange) -> RoaringBitmap {
@@ -100,15 +101,24 @@ fn note<K: Clone + Eq + Hash>(bitmaps: &mut HashMap<K, RoaringBitmap>, value: &K
 }
 
 /// Keeps the rows that have one of `wanted`; all where nothing is wanted.
-fn keep_any<K: Eq + Hash>(admitted: &mut RoaringBitmap, bitmaps: &HashMap<K, RoaringBitmap>, wanted: &[K]) {
+fn keep_any<'a, K: Eq + Hash>(
+    meeting: &mut Option<Cow<'a, RoaringBitmap>>,
+    bitmaps: &'a HashMap<K, RoaringBitmap>,
+    wanted: &[K],
+) {
     match wanted {
         [] => {}
-        [one] => match bitmaps.get(one) {
-            Some(bitmap) => *admitted &= bitmap,
-            None => admitted.clear(),
-        },
-        several => *admitted &= several.iter().filter_map(|value| bitmaps.get(value)).union(),
+        [one] => keep(meeting, bitmaps.get(one).map_or_else(Cow::default, Cow::Borrowed)),
+        several => keep(meeting, Cow::Owned(several.iter().filter_map(|value| bitmaps.get(value)).union())),
     }
+}
+
+/// Keeps those of the rows that are also among `rows`.
+fn keep<'a>(meeting: &mut Option<Cow<'a, RoaringBitmap>>, rows: Cow<'a, RoaringBitmap>) {
+    *meeting = Some(match meeting.take() {
+        None => rows,
+        Some(kept) => Cow::Owned(&*kept & &*rows),
+    });
 }
 
 fn bytes_of<K>(bitmaps: &HashMap<K, RoaringBitmap>) -> usize {
@@ -128,11 +138,14 @@ mod tests {
         fn bitmaps_admit_what_the_conditions_say(places in proptest::collection::vec(0u64..500, 0..60), filter in filters()) {
             let rows: Vec<Row> = places.iter().map(|place| entry_at(*place, 4).split().0).collect();
             let filter = Filter { not_entity: None, ..filter };
-            let admitted = AttributeIndex::new(&rows).admitted(&filter);
+            let index = AttributeIndex::new(&rows);
+            let meeting = index.meeting(&filter);
+            prop_assert_eq!(meeting.is_none(), filter.is_empty());
             for (at, row) in (0_u32..).zip(&rows) {
-                prop_assert_eq!(admitted.contains(at), admits(&filter, row), "{:?} by {:?}", row, filter);
+                let met = meeting.as_ref().is_none_or(|meeting| meeting.contains(at));
+                prop_assert_eq!(met, admits(&filter, row), "{:?} by {:?}", row, filter);
             }
-            prop_assert!(admitted.max().is_none_or(|last| (last as usize) < rows.len()));
+            prop_assert!(meeting.and_then(|meeting| meeting.max()).is_none_or(|last| (last as usize) < rows.len()));
         }
     }
 }

@@ -10,7 +10,8 @@ use super::snapshot::{Part, Snapshot};
 use crate::domain::Entry;
 use crate::domain::Revision;
 
-/// A sealed segment for a partition, not yet published.
+/// A sealed segment for a partition, not yet published. Cheap to clone.
+#[derive(Clone)]
 pub struct Built {
     pub(super) key: PartitionKey,
     pub(super) dimensions: usize,
@@ -41,6 +42,11 @@ impl Built {
     /// Of which partition it is.
     pub fn key(&self) -> &PartitionKey {
         &self.key
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.segment.len()
     }
 
     /// The revision whose current rows it holds.

@@ -1,30 +1,14 @@
 //! Cosine similarity, the one way it is computed: equal vectors have equal scores on every path.
 
+use super::kernels::kernels;
 use crate::domain::Vector;
 
-/// Partial sums that are kept apart: it lets the compiler use wide registers, and rounds less than one running sum.
-const LANES: usize = 16;
 /// How far from 1 the squared length of a vector may be that is left as it came.
 const UNIT_TOLERANCE: f64 = 1e-6;
 
-/// Dot product of two vectors of one width.
-pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
-    debug_assert_eq!(left.len(), right.len());
-    let (left, left_rest) = left.as_chunks::<LANES>();
-    let (right, right_rest) = right.as_chunks::<LANES>();
-    let mut sums = [0.0_f32; LANES];
-    for (left, right) in left.iter().zip(right) {
-        for lane in 0..LANES {
-            sums[lane] += left[lane] * right[lane];
-        }
-    }
-    let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
 /// Cosine similarity of two unit vectors, -1 to 1 in spite of rounding.
 pub(super) fn cosine(left: &[f32], right: &[f32]) -> f32 {
-    dot(left, right).clamp(-1.0, 1.0)
+    (kernels().full)(left, right).clamp(-1.0, 1.0)
 }
 
 /// The vector at unit length. One that is there already stays as it is, bit for bit, so that rebuilding does not

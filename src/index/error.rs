@@ -42,7 +42,16 @@ pub enum IndexError {
     /// The partition is not in memory.
     #[error("partition {0} is not loaded")]
     NotLoaded(PartitionKey),
-    /// A segment numbers its rows with 32 bits.
+    /// The system gives no threads to build a graph on.
+    #[error("no threads to build a graph on")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
+    /// A saved segment cannot be used; it is to be built again.
+    #[error("the saved segment {reason}")]
+    Unusable {
+        /// What it is instead, as the end of a sentence.
+        reason: String,
+    },
+    /// A segment numbers its rows with 31 bits.
     #[error("{rows} rows are more than a partition can hold")]
     TooLarge {
         /// How many were handed in.
@@ -54,8 +63,8 @@ impl Classify for IndexError {
     fn kind(&self) -> Kind {
         match self {
             Self::Query(_) => Kind::Invalid,
-            Self::NotLoaded(_) => Kind::Unavailable,
-            Self::TooLarge { .. } => Kind::Exhausted,
+            Self::Unusable { .. } | Self::NotLoaded(_) => Kind::Unavailable,
+            Self::TooLarge { .. } | Self::Threads(_) => Kind::Exhausted,
             Self::Row { .. } | Self::Misplaced { .. } | Self::Repeated { .. } | Self::OutOfOrder { .. } => {
                 Kind::Internal
             }

@@ -1,56 +1,46 @@
 //! The exact scan: recall 1, at the price of looking at every row that is admitted.
 
 use ndarray::ArrayView2;
-use roaring::RoaringBitmap;
 
+use super::admission::Admission;
 use super::cosine::cosine;
-use super::graph::{Graph, Scored, best, better_first};
+use super::graph::{Effort, Graph, Scored, best, better_first};
+use super::scorer::row_of;
 
-/// Scans a matrix of unit vectors, one a row.
+/// Scans a matrix of unit vectors, one a row, contiguous.
 pub(super) struct Exact<'a> {
-    components: &'a [f32],
-    dimensions: usize,
+    pub(super) matrix: ArrayView2<'a, f32>,
 }
 
-impl<'a> Exact<'a> {
-    /// `matrix` is rows × dimensions, contiguous.
-    pub(super) fn new(matrix: ArrayView2<'a, f32>) -> Self {
-        let dimensions = matrix.ncols();
-        Self { components: matrix.to_slice().expect("a segment's matrix is contiguous, row after row"), dimensions }
-    }
-
+impl Exact<'_> {
     /// The best row of each group of rows, the `k` best of those. Rows of a group lie together; `same_group` compares two.
     pub(super) fn search_groups(
         &self,
         query: &[f32],
         k: usize,
-        admit: &RoaringBitmap,
+        admission: &Admission<'_>,
         same_group: impl Fn(u32, u32) -> bool,
     ) -> Vec<Scored> {
-        let mut groups: Vec<Scored> = Vec::new();
-        for scored in self.score(query, admit) {
-            match groups.last_mut() {
-                Some(last) if same_group(last.0, scored.0) => {
-                    if better_first(&scored, last).is_lt() {
-                        *last = scored;
-                    }
+        let mut scored = self.score(query, admission).peekable();
+        let groups = std::iter::from_fn(|| {
+            let mut first = scored.next()?;
+            while let Some(other) = scored.next_if(|other| same_group(first.0, other.0)) {
+                if better_first(&other, &first).is_lt() {
+                    first = other;
                 }
-                _ => groups.push(scored),
             }
-        }
+            Some(first)
+        });
         best(groups, k)
     }
 
-    fn score(&self, query: &[f32], admit: &RoaringBitmap) -> impl Iterator<Item = Scored> {
-        admit.iter().map(|row| {
-            let from = row as usize * self.dimensions;
-            (row, cosine(query, &self.components[from..from + self.dimensions]))
-        })
+    fn score(&self, query: &[f32], admission: &Admission<'_>) -> impl Iterator<Item = Scored> {
+        admission.iter().map(|row| (row, cosine(query, row_of(self.matrix, row))))
     }
 }
 
 impl Graph for Exact<'_> {
-    fn search(&self, query: &[f32], k: usize, _ef: usize, admit: &RoaringBitmap) -> Vec<Scored> {
-        best(self.score(query, admit).collect(), k)
+    fn search(&self, query: &[f32], k: usize, _effort: Effort, admission: &Admission<'_>) -> Vec<Scored> {
+        best(self.score(query, admission), k)
     }
 }

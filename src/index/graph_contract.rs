@@ -1,19 +1,31 @@
-//! What every [`Graph`] promises: the same tests run against the exact scan and the graph.
+//! What every [`Graph`] promises: the same tests run against the exact scan and the graph of every kind.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ndarray::Array2;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
+use super::admission::Admission;
 use super::cosine::{cosine, unit};
 use super::exact::Exact;
-use super::graph::{Graph, Scored, best, better_first};
-use super::hnsw::HnswGraph;
+use super::flat_graph::FlatGraph;
+use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::samples::vector;
-use super::settings::Settings;
+use super::settings::{Builder, Settings};
 
 const DIMENSIONS: usize = 8;
+const EFFORT: Effort = Effort { ef: 128, most: usize::MAX };
+
+/// A graph of every kind.
+fn kinds() -> Vec<Settings> {
+    let kind = |builder, compressed| Settings { m: 8, builder, compressed, build_threads: 1, ..Settings::default() };
+    [Builder::Own, Builder::HnswRs]
+        .into_iter()
+        .flat_map(|builder| [kind(builder, true), kind(builder, false)])
+        .collect()
+}
 
 /// Rows whose vectors repeat: there are as many different ones as seeds.
 fn matrix(seeds: &[u64]) -> Arc<Array2<f32>> {
@@ -23,7 +35,7 @@ fn matrix(seeds: &[u64]) -> Arc<Array2<f32>> {
 
 fn brute_force(matrix: &Array2<f32>, query: &[f32], k: usize, admit: &RoaringBitmap) -> Vec<Scored> {
     let score = |row: u32| (row, cosine(query, matrix.row(row as usize).to_slice().expect("contiguous")));
-    best(admit.iter().map(score).collect(), k)
+    best(admit.iter().map(score), k)
 }
 
 /// Few, ordered, admitted, each once, and scored right.
@@ -46,9 +58,9 @@ fn keeps_the_contract(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn exact_and_hnsw_keep_one_contract(
+    fn exact_scans_and_graphs_keep_one_contract(
         seeds in proptest::collection::vec(0_u64..40, 0..120),
         admit in proptest::collection::btree_set(0_u32..120, 0..120),
         all in any::<bool>(),
@@ -61,15 +73,18 @@ proptest! {
         let query = unit(vector(query, DIMENSIONS)).into_inner();
         let expected = brute_force(&matrix, &query, k, &admit);
 
-        let exact = Exact::new(matrix.view());
-        let hnsw = HnswGraph::build(matrix.clone(), &Settings { m: 8, ..Settings::default() });
-        prop_assert_eq!(hnsw.check(seeds.len()), Ok(()));
-        let engines: [&dyn Graph; 2] = [&exact, &hnsw];
-        for engine in engines {
-            let found = engine.search(&query, k, 128, &admit);
+        let dead = RoaringBitmap::new();
+        let admission = Admission::new(seeds.len() as u32, (!all).then_some(Cow::Borrowed(&admit)), 0..0, &dead);
+
+        let exact = Exact { matrix: matrix.view() };
+        prop_assert_eq!(exact.search(&query, k, EFFORT, &admission), expected);
+        for settings in kinds() {
+            let graph = FlatGraph::build(matrix.clone(), &settings).expect("a thread");
+            prop_assert_eq!(graph.check(seeds.len()), Ok(()));
+            let found = graph.search(&query, k, EFFORT, &admission);
             keeps_the_contract(&found, &matrix, &query, k, &admit)?;
+            prop_assert_eq!(found, graph.search(&query, k, EFFORT, &admission), "the same again");
         }
-        prop_assert_eq!(exact.search(&query, k, k, &admit), expected);
     }
 }
 
@@ -77,10 +92,16 @@ proptest! {
 fn settings_out_of_range_do_no_harm() {
     let matrix = matrix(&(0..50).collect::<Vec<_>>());
     let query = unit(vector(1, DIMENSIONS)).into_inner();
-    let admit: RoaringBitmap = (10..20).collect();
-    // (So is an ef below k.)
+    let (admit, dead) = ((10..20).collect::<RoaringBitmap>(), RoaringBitmap::new());
+    let admission = Admission::new(50, Some(Cow::Borrowed(&admit)), 0..0, &dead);
     for (m, ef_construction) in [(0, 0), (1, 1), (100_000, 1)] {
-        let hnsw = HnswGraph::build(matrix.clone(), &Settings { m, ef_construction, ..Settings::default() });
-        assert!(hnsw.search(&query, 1, 0, &admit).len() <= 1);
+        for settings in kinds() {
+            let graph =
+                FlatGraph::build(matrix.clone(), &Settings { m, ef_construction, ..settings }).expect("a thread");
+            assert_eq!(graph.check(50), Ok(()));
+            for effort in [Effort { ef: 0, most: 0 }, Effort { ef: 1, most: usize::MAX }] {
+                assert!(graph.search(&query, 1, effort, &admission).len() <= 1);
+            }
+        }
     }
 }

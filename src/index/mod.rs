@@ -6,25 +6,42 @@
 //! snapshot of the moment as a [`PartitionView`] and is never in the writer's way. When tail and dead rows have grown,
 //! a [`Rebuild`] makes a new sealed segment aside, and `install` swaps it in.
 
+mod admission;
 mod attributes;
+mod blocks;
+mod builder;
 mod built;
+mod codes;
 mod cosine;
 mod digest;
 mod entry;
 mod error;
 mod exact;
+mod flat_graph;
 mod graph;
 mod hnsw;
+mod kernels;
+#[cfg(target_arch = "aarch64")]
+mod kernels_arm;
+#[cfg(target_arch = "x86_64")]
+mod kernels_x86;
+mod layers;
+mod links;
+mod nodes;
+mod pages;
 mod partition;
 mod planner;
 mod reader;
 mod requests;
+mod saved;
+mod scorer;
 mod segment;
 mod settings;
 mod shared;
 mod snapshot;
 mod tail;
 mod view;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -35,6 +52,8 @@ mod model_tests;
 mod recall_tests;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod shape_tests;
 
 pub use built::{Built, Rebuild};
 pub use digest::Digest;
@@ -42,6 +61,6 @@ pub use entry::PartitionKey;
 pub use error::IndexError;
 pub use reader::{IndexReader, PartitionStatus};
 pub use requests::Request;
-pub use settings::Settings;
+pub use settings::{Builder, Settings};
 pub use view::{Found, PartitionView};
 pub use writer::{IndexWriter, open};

@@ -202,6 +202,16 @@ fn agrees_with_table(
     finds(&view.search(&query, k, filter).expect("right width"), &all, k)?;
     finds(&view.search_entities(&query, k, filter).expect("right width"), &firsts, k)?;
 
+    let limits = [("post", k), ("hashtag", k / 2)].map(|(name, k)| (name.parse().expect("a good name"), k));
+    let found = view.search_entities_by_type(&query, &limits, filter).expect("right width");
+    prop_assert!(found.hits.is_sorted_by(|left, right| left.better_first(right).is_lt()));
+    for (of_type, k) in limits {
+        let of_that_type = |hits: &[ChunkHit]| {
+            hits.iter().filter(|hit| hit.entity.entity_type == of_type).cloned().collect::<Vec<_>>()
+        };
+        finds(&Found { hits: of_that_type(&found.hits), ..found }, &of_that_type(&firsts), k)?;
+    }
+
     for (entity, _) in table.current.keys() {
         let of_entity = table.current.iter().filter(|((other, _), _)| other == entity);
         let expected: Vec<_> = of_entity

@@ -2,15 +2,18 @@
 
 use std::collections::HashSet;
 
-use roaring::RoaringBitmap;
-
-use super::graph::{Graph, Scored};
+use super::admission::Admission;
+use super::graph::{Effort, Graph, Scored, first_look};
 use super::segment::Segment;
 use super::settings::Settings;
 use crate::domain::ServedBy;
 
 /// Where a graph would have to return more than one of so many rows, a scan is as fast.
 const FEW: usize = 10;
+/// So many nodes a walk looks at for each candidate that it weighs.
+const NODES_A_CANDIDATE: f64 = 12.0;
+/// A scan tries as hard as can be, whatever it is told.
+const EXACT: Effort = Effort { ef: 0, most: 0 };
 /// How many chunks are fetched for each entity that is wanted, and how much more when that was not enough.
 const FETCH: usize = 2;
 const FETCH_MORE: usize = 4;
@@ -20,12 +23,12 @@ pub(super) fn chunks(
     segment: &Segment,
     query: &[f32],
     k: usize,
-    admitted: &RoaringBitmap,
+    admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
-    match by_graph(segment, query, k, admitted, settings) {
+    match by_graph(segment, query, k, admission, settings) {
         Some(found) => (found, ServedBy::MirrorHnsw),
-        None => (segment.exact().search(query, k, k, admitted), ServedBy::MirrorExact),
+        None => (segment.exact().search(query, k, EXACT, admission), ServedBy::MirrorExact),
     }
 }
 
@@ -37,22 +40,74 @@ pub(super) fn entities(
     segment: &Segment,
     query: &[f32],
     k: usize,
-    admitted: &RoaringBitmap,
+    admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
-    let mut fetch = k.saturating_mul(FETCH);
-    while let Some(found) = by_graph(segment, query, fetch, admitted, settings) {
-        let mut seen = HashSet::new();
-        let mut firsts = found;
-        firsts.retain(|(row, _)| seen.insert(&segment.row(*row).entity));
-        firsts.truncate(k);
+    entities_from(segment, query, k, k.saturating_mul(FETCH), admission, settings)
+}
+
+/// Of each list [`entities`]: a number of results and what is admitted makes a list. Those for which the graph is best are
+/// found on one walk.
+pub(super) fn entities_of_lists(
+    segment: &Segment,
+    query: &[f32],
+    lists: &[(usize, Admission<'_>)],
+    settings: &Settings,
+) -> Vec<(Vec<Scored>, ServedBy)> {
+    let effort = |(k, admission): &(usize, Admission<'_>)| {
+        segment.graph()?;
+        graph_effort(segment.len(), admission.len(), k.saturating_mul(FETCH), settings)
+    };
+    let efforts: Vec<Option<Effort>> = lists.iter().map(effort).collect();
+    let walked: Vec<(usize, &Admission<'_>)> = lists
+        .iter()
+        .zip(&efforts)
+        .filter_map(|((k, admission), effort)| effort.map(|_| (k.saturating_mul(FETCH), admission)))
+        .collect();
+    let together = efforts
+        .iter()
+        .flatten()
+        .copied()
+        .reduce(|one, other| Effort { ef: one.ef.max(other.ef), most: one.most.saturating_add(other.most) });
+    let found = segment.graph().zip(together).and_then(|(graph, effort)| graph.search_lists(query, &walked, effort));
+    let mut found = found.into_iter().flatten();
+    let answer = |((k, admission), effort): (&(usize, Admission<'_>), &Option<Effort>)| {
+        let firsts = effort.and_then(|_| found.next()).map(|rows| first_of_each(segment, rows, *k));
+        match firsts {
+            Some(firsts) if firsts.len() == *k => (firsts, ServedBy::MirrorHnsw),
+            Some(_) => entities_from(segment, query, *k, k.saturating_mul(FETCH * FETCH_MORE), admission, settings),
+            None => entities(segment, query, *k, admission, settings),
+        }
+    };
+    lists.iter().zip(&efforts).map(answer).collect()
+}
+
+/// As [`entities`], with so many chunks fetched to begin with.
+fn entities_from(
+    segment: &Segment,
+    query: &[f32],
+    k: usize,
+    mut fetch: usize,
+    admission: &Admission<'_>,
+    settings: &Settings,
+) -> (Vec<Scored>, ServedBy) {
+    while let Some(found) = by_graph(segment, query, fetch, admission, settings) {
+        let firsts = first_of_each(segment, found, k);
         if firsts.len() == k {
             return (firsts, ServedBy::MirrorHnsw);
         }
         fetch = fetch.saturating_mul(FETCH_MORE);
     }
     let same_entity = |left: u32, right: u32| segment.row(left).entity == segment.row(right).entity;
-    (segment.exact().search_groups(query, k, admitted, same_entity), ServedBy::MirrorExact)
+    (segment.exact().search_groups(query, k, admission, same_entity), ServedBy::MirrorExact)
+}
+
+/// Of rows, best first, the best one of each entity, `k` at most.
+fn first_of_each(segment: &Segment, mut rows: Vec<Scored>, k: usize) -> Vec<Scored> {
+    let mut seen = HashSet::new();
+    rows.retain(|(row, _)| seen.insert(&segment.row(*row).entity));
+    rows.truncate(k);
+    rows
 }
 
 /// `None` where a scan is better, or the graph found fewer than `k`.
@@ -60,26 +115,31 @@ fn by_graph(
     segment: &Segment,
     query: &[f32],
     k: usize,
-    admitted: &RoaringBitmap,
+    admission: &Admission<'_>,
     settings: &Settings,
 ) -> Option<Vec<Scored>> {
     let graph = segment.graph()?;
-    let ef = graph_ef(segment.len(), admitted.len() as usize, k, settings)?;
-    let found = graph.search(query, k, ef, admitted);
+    let effort = graph_effort(segment.len(), admission.len(), k, settings)?;
+    let found = graph.search(query, k, effort, admission);
     (found.len() == k).then_some(found)
 }
 
-/// How many candidates a graph of `rows` rows should weigh, so that as many of them are admitted as without a filter;
-/// `None` where a scan of the admitted ones is faster.
+/// How hard a graph of `rows` rows should try; `None` where a scan of the admitted ones is faster.
 ///
-/// A scan takes as long as there are rows admitted; a graph search as long as it weighs candidates: more for a larger k,
-/// and as many times more as the filter leaves rows out.
-fn graph_ef(rows: usize, admitted: usize, k: usize, settings: &Settings) -> Option<usize> {
-    let wanted = settings.ef_search.max(k).max(1);
-    let ef = (wanted as f64 * rows as f64 / admitted as f64).ceil();
-    let scan_below = settings.exact_filter_below as f64 * ef / settings.ef_search.max(1) as f64;
-    let few = (admitted as f64) < scan_below || admitted < k.saturating_mul(FEW);
-    if admitted == 0 || few { None } else { Some(ef as usize) }
+/// A scan takes as long as there are rows admitted; a walk as long as it weighs candidates: more for a larger k, and as
+/// many more as the filter leaves rows out, if it has nothing to do with the query. Where the admitted rows turn out to be
+/// farther than that, the walk gives up when a scan would have been done.
+fn graph_effort(rows: usize, admitted: usize, k: usize, settings: &Settings) -> Option<Effort> {
+    if admitted == 0 || admitted < k.saturating_mul(FEW) {
+        return None;
+    }
+    let ef = settings.ef_search.max(1);
+    let rows_a_candidate = settings.exact_filter_below as f64 / ef as f64;
+    let most = (admitted as f64 * NODES_A_CANDIDATE / rows_a_candidate).ceil() as usize;
+    let effort = Effort { ef, most };
+    let share = admitted as f64 / rows as f64;
+    let candidates = first_look(k).max(effort.admitted(share)) as f64 / share;
+    (admitted as f64 >= rows_a_candidate * candidates).then_some(effort)
 }
 
 #[cfg(test)]
@@ -88,22 +148,27 @@ mod tests {
 
     #[test]
     fn a_graph_is_for_many_rows_and_few_results() {
-        let settings = Settings::default();
-        for (rows, admitted, k, ef) in [
-            (10_000, 10_000, 10, Some(64)),
-            (20_000, 10_000, 10, Some(128)),
-            (20_000, 9_999, 10, None),
-            (1_000_000, 100_000, 10, Some(640)),
-            (1_000_000, 50_000, 10, None),
-            (1_000_000, 1_000_000, 1_000, Some(1_000)),
-            (50_000, 50_000, 1_000, None),
+        let settings = Settings { ef_search: 64, exact_filter_below: 640, ..Settings::default() };
+        for (rows, admitted, k, most) in [
+            (10_000, 10_000, 10, Some(12_000)),
+            (20_000, 10_000, 10, Some(12_000)),
+            (100_000, 6_000, 10, Some(7_200)),
+            (100_000, 5_000, 10, None),
+            (1_000_000, 20_000, 10, Some(24_000)),
+            (1_000_000, 10_000, 10, None),
+            (1_000_000, 1_000_000, 1_000, Some(1_200_000)),
+            (9_000, 9_000, 1_000, None),
+            (600, 600, 10, None),
             (10_000, 0, 10, None),
         ] {
-            assert_eq!(graph_ef(rows, admitted, k, &settings), ef, "{rows} rows, {admitted} admitted, k = {k}");
+            let effort = most.map(|most| Effort { ef: 64, most });
+            assert_eq!(graph_effort(rows, admitted, k, &settings), effort, "{rows} rows, {admitted} admitted, k = {k}");
         }
         let anything = Settings { exact_filter_below: 0, ..settings };
-        assert_eq!(graph_ef(1_000, 100, 10, &anything), Some(640));
-        assert_eq!(graph_ef(1_000, 99, 10, &anything), None, "nearly all of them are wanted");
-        assert_eq!(graph_ef(1_000, 1_000, usize::MAX, &anything), None);
+        assert_eq!(graph_effort(1_000, 100, 10, &anything), Some(Effort { ef: 64, most: usize::MAX }));
+        assert_eq!(graph_effort(1_000, 99, 10, &anything), None, "nearly all of them are wanted");
+        assert_eq!(graph_effort(1_000, 1_000, usize::MAX, &anything), None);
+        let nothing = Settings { exact_filter_below: usize::MAX, ..settings };
+        assert_eq!(graph_effort(1_000_000, 1_000_000, 10, &nothing), None);
     }
 }

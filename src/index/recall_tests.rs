@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::samples::{entity, entry_at, field, mixture, partition};
 use super::view::{Found, PartitionView};
-use super::{Built, Settings, open};
+use super::{Builder, Built, Settings, open};
 use crate::domain::{Delta, Entry};
 use crate::domain::{Filter, Revision, ServedBy, Vector};
 
@@ -14,41 +14,68 @@ const DIMENSIONS: usize = 48;
 const K: usize = 10;
 const ENOUGH: f64 = 0.95;
 
-/// Chunks of a mixture, every eighth vector a copy of another, each with tags that one in so many have.
+/// Which share of the rows has the tag "1/…": one of so many.
+const SHARES: [usize; 6] = [1, 2, 10, 100, 1_000, 10_000];
+
+/// Chunks of a mixture, every eighth vector a copy of another, each with the tag of its centre and tags that one in so
+/// many has.
 fn entries() -> Vec<Entry> {
     let vectors = mixture(ROWS, CENTRES, DIMENSIONS, 1);
     let entry = |at: usize| {
-        let mut tags: Vec<String> = [2, 10, 100, 1_000]
-            .into_iter()
-            .filter(|every| (at / 7).is_multiple_of(*every))
-            .map(|every| format!("1/{every}"))
-            .collect();
-        tags.push(format!("every second centre: {}", (at % CENTRES).is_multiple_of(2)));
         let copied = if at.is_multiple_of(8) { at / 64 } else { at };
+        let shares =
+            SHARES.into_iter().filter(|share| (at / 7).is_multiple_of(*share)).map(|share| format!("1/{share}"));
+        let tags = shares.chain([centre(copied)]).collect();
         Entry { tags, vector: vectors[copied].clone(), ..entry_at(at as u64, DIMENSIONS) }
     };
     (0..ROWS).map(entry).collect()
 }
 
-fn tagged(tag: &str) -> Filter {
-    Filter { tags_all: vec![tag.to_owned()], ..Filter::default() }
+/// The tag of the centre of a row, or of a query.
+fn centre(at: usize) -> String {
+    format!("centre {}", at % CENTRES)
 }
 
-/// The mean recall of `search` by `view` against a scan, over queries of the same mixture.
+fn tagged(tags: impl IntoIterator<Item = String>) -> Filter {
+    Filter { tags_any: tags.into_iter().collect(), ..Filter::default() }
+}
+
+/// What is admitted to a query, by its number: shares of the rows that have nothing to do with it, only rows near it, all
+/// but those near it, only rows far from it, and shares of the near and of the far ones.
+fn filters() -> Vec<(String, Box<dyn Fn(usize) -> Filter>)> {
+    let mut filters: Vec<(String, Box<dyn Fn(usize) -> Filter>)> = vec![
+        ("all".to_owned(), Box::new(|_| Filter::default())),
+        ("near".to_owned(), Box::new(|query| tagged([centre(query)]))),
+        ("all but near".to_owned(), Box::new(|query| tagged((1..CENTRES).map(|off| centre(query + off))))),
+        ("far".to_owned(), Box::new(|query| tagged([centre(query + CENTRES / 2)]))),
+    ];
+    for share in SHARES {
+        let some = move || tagged([format!("1/{share}")]);
+        filters.push((format!("1/{share}"), Box::new(move |_| some())));
+        let near = move |query| Filter { tags_all: vec![centre(query)], ..some() };
+        filters.push((format!("1/{share} of near"), Box::new(near)));
+        let far = move |query| Filter { tags_all: vec![centre(query + CENTRES / 2)], ..some() };
+        filters.push((format!("1/{share} of far"), Box::new(far)));
+    }
+    filters
+}
+
+/// The mean recall of `search` by `view` against a scan, over queries of the same mixture, and how many were for the
+/// graph.
 fn mean_recall(
     view: &PartitionView,
-    filter: &Filter,
-    search: impl Fn(&PartitionView, &Vector) -> Found,
-) -> (f64, bool) {
+    filter: &dyn Fn(usize) -> Filter,
+    search: impl Fn(&PartitionView, &Vector, &Filter) -> Found,
+) -> (f64, usize) {
     let exact = view.with_settings(Settings { exact_filter_below: usize::MAX, ..Settings::default() });
     let queries = mixture(CENTRES, CENTRES, DIMENSIONS, 2);
-    let mut by_graph = false;
-    let mut sum = 0.0;
-    for query in &queries {
-        let (found, truth) = (search(view, query), search(&exact, query));
+    let (mut by_graph, mut sum) = (0, 0.0);
+    for (at, query) in queries.iter().enumerate() {
+        let filter = filter(at);
+        let (found, truth) = (search(view, query, &filter), search(&exact, query, &filter));
         assert_eq!(truth.served_by, ServedBy::MirrorExact);
         assert_eq!(found.hits.len(), truth.hits.len(), "always min(k, matches), by {filter:?}");
-        by_graph |= found.served_by == ServedBy::MirrorHnsw;
+        by_graph += usize::from(found.served_by == ServedBy::MirrorHnsw);
         sum += recall(&found, &truth);
     }
     (sum / queries.len() as f64, by_graph)
@@ -56,25 +83,32 @@ fn mean_recall(
 
 /// The share of the hits of `exact` that `found` has.
 fn recall(found: &Found, exact: &Found) -> f64 {
+    if exact.hits.is_empty() {
+        return 1.0;
+    }
     let hits = exact.hits.iter().filter(|hit| found.hits.iter().any(|other| other.id == hit.id)).count();
-    hits as f64 / exact.hits.len().max(1) as f64
+    hits as f64 / exact.hits.len() as f64
 }
 
 fn require_recall(view: &PartitionView, what: &str) {
-    let filters = ["1/2", "1/10", "1/100", "1/1000", "every second centre: true"].map(tagged);
-    for filter in [Filter::default()].iter().chain(&filters) {
-        let (chunks, by_graph) = mean_recall(view, filter, |view, query| view.search(query, K, filter).expect("fits"));
+    let limits = ["post", "chat", "hashtag"].map(|name| (name.parse().expect("a good name"), 4));
+    for (name, filter) in filters() {
+        let (chunks, graph) =
+            mean_recall(view, &filter, |view, query, filter| view.search(query, K, filter).expect("fits"));
         let (entities, _) =
-            mean_recall(view, filter, |view, query| view.search_entities(query, K, filter).expect("fits"));
-        println!("{what}, {:?}: recall {chunks:.4}, of entities {entities:.4}, graph: {by_graph}", filter.tags_all);
-        assert!(chunks >= ENOUGH && entities >= ENOUGH, "{what}, {filter:?}: {chunks}, of entities {entities}");
-        assert!(by_graph || !filter.is_empty(), "an unfiltered search of {ROWS} rows is for the graph");
+            mean_recall(view, &filter, |view, query, filter| view.search_entities(query, K, filter).expect("fits"));
+        let (by_type, _) = mean_recall(view, &filter, |view, query, filter| {
+            view.search_entities_by_type(query, &limits, filter).expect("fits")
+        });
+        println!("{what}, {name}: {chunks:.4}, of entities {entities:.4}, by type {by_type:.4}, by graph: {graph}");
+        let enough = [chunks, entities, by_type].iter().all(|recall| *recall >= ENOUGH);
+        assert!(enough, "{what}, {name}: {chunks}, of entities {entities}, by type {by_type}");
+        assert!(graph == CENTRES || name != "all", "an unfiltered search of {ROWS} rows is for the graph");
     }
 }
 
-#[test]
-fn the_graph_finds_what_a_scan_finds() {
-    let (mut writer, reader) = open(Settings { ef_construction: 80, ..Settings::default() });
+fn keeps_its_recall(settings: Settings) {
+    let (mut writer, reader) = open(settings);
     let key = partition(1);
     let now = Instant::now();
     let built = Built::build(reader.settings(), &key, DIMENSIONS, entries(), Revision(1)).expect("good rows");
@@ -83,8 +117,8 @@ fn the_graph_finds_what_a_scan_finds() {
     assert_eq!(view.check(), Ok(()));
     require_recall(&view, "fresh");
     // The planner would scan where few rows are admitted; the graph alone keeps its recall as well.
-    let only_graph = view.with_settings(Settings { exact_filter_below: 0, ..Settings::default() });
-    require_recall(&only_graph, "graph wherever possible");
+    let only_graph = Settings { exact_filter_below: 0, ..settings };
+    require_recall(&view.with_settings(only_graph), "graph wherever possible");
 
     // Two thirds of the rows die: whole centres' worth and scattered ones.
     let doomed = (0..ROWS as u64 / 4).filter(|number| number % 3 != 0);
@@ -94,5 +128,20 @@ fn the_graph_finds_what_a_scan_finds() {
     writer.apply(&key, deltas.collect(), Revision(2), now).expect("in order");
     let view = reader.partition(&key, now).expect("loaded");
     assert_eq!(view.check(), Ok(()));
-    require_recall(&view.with_settings(Settings { exact_filter_below: 0, ..Settings::default() }), "two thirds dead");
+    require_recall(&view.with_settings(only_graph), "two thirds dead");
+}
+
+#[test]
+fn the_graph_finds_what_a_scan_finds() {
+    keeps_its_recall(Settings { ef_construction: 80, build_threads: 1, ..Settings::default() });
+}
+
+#[test]
+fn the_graph_without_codes_finds_what_a_scan_finds() {
+    keeps_its_recall(Settings { ef_construction: 80, build_threads: 1, compressed: false, ..Settings::default() });
+}
+
+#[test]
+fn the_graph_of_hnsw_rs_finds_what_a_scan_finds() {
+    keeps_its_recall(Settings { ef_construction: 80, builder: Builder::HnswRs, ..Settings::default() });
 }

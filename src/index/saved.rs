@@ -122,8 +122,15 @@ impl Built {
             None => None,
         };
         from.check_digest()?;
-        let segment = Segment::new(rows, matrix, graph.map(FlatGraph::with_codes));
-        Ok(Self { key: key.clone(), dimensions, segment: Arc::new(segment), revision: Revision(head.revision), ticket: None })
+        let coded = graph.zip(head.graph.as_ref()).map(|(graph, shape)| graph.with_codes(shape));
+        let segment = Segment::of_parts(rows, matrix, coded);
+        Ok(Self {
+            key: key.clone(),
+            dimensions,
+            segment: Arc::new(segment),
+            revision: Revision(head.revision),
+            ticket: None,
+        })
     }
 }
 

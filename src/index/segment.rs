@@ -6,12 +6,13 @@ use std::sync::Arc;
 use ndarray::Array2;
 use roaring::RoaringBitmap;
 
+use super::admission::Admission;
 use super::attributes::AttributeIndex;
 use super::cosine::{is_unit, unit};
 use super::entry::{Row, order_of_entities};
 use super::error::IndexError;
 use super::exact::Exact;
-use super::hnsw::HnswGraph;
+use super::flat_graph::FlatGraph;
 use super::settings::Settings;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
@@ -22,7 +23,7 @@ pub(super) struct Segment {
     /// Rows × dimensions, every row of unit length, contiguous.
     matrix: Arc<Array2<f32>>,
     attributes: AttributeIndex,
-    graph: Option<HnswGraph>,
+    graph: Option<FlatGraph>,
     bytes: u64,
 }
 
@@ -34,7 +35,7 @@ impl Segment {
     pub(super) fn sealed(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
         let mut segment = Self::block(dimensions, entries)?;
         if !segment.rows.is_empty() && segment.rows.len() >= settings.exact_below {
-            let graph = HnswGraph::build(segment.matrix.clone(), settings);
+            let graph = FlatGraph::build(segment.matrix.clone(), settings)?;
             segment.bytes += graph.bytes() as u64;
             segment.graph = Some(graph);
         }
@@ -46,7 +47,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::sealed`].
     pub(super) fn block(dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
-        if u32::try_from(entries.len()).is_err() {
+        if i32::try_from(entries.len()).is_err() {
             return Err(IndexError::TooLarge { rows: entries.len() });
         }
         let mut parted = Vec::with_capacity(entries.len());
@@ -67,11 +68,17 @@ impl Segment {
         }
         let matrix = Array2::from_shape_vec((rows.len(), dimensions), components)
             .expect("every vector was checked to be of this width");
+        Ok(Self::of_parts(rows, Arc::new(matrix), None))
+    }
+
+    /// A segment of rows in their order, their vectors, and their graph.
+    pub(super) fn of_parts(rows: Vec<Row>, matrix: Arc<Array2<f32>>, graph: Option<FlatGraph>) -> Self {
         let attributes = AttributeIndex::new(&rows);
         let bytes = size_of_val(matrix.as_slice().unwrap_or_default())
             + rows.iter().map(Row::bytes).sum::<usize>()
-            + attributes.bytes();
-        Ok(Self { rows, matrix: Arc::new(matrix), attributes, graph: None, bytes: bytes as u64 })
+            + attributes.bytes()
+            + graph.as_ref().map_or(0, FlatGraph::bytes);
+        Self { rows, matrix, attributes, graph, bytes: bytes as u64 }
     }
 
     /// How many rows it has, dead ones too.
@@ -82,6 +89,11 @@ impl Segment {
     /// An estimate of the bytes it takes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// All rows, dead ones too.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     pub(super) fn row(&self, row: u32) -> &Row {
@@ -103,12 +115,12 @@ impl Segment {
         Vector::new(self.vector(row).to_vec()).expect("a unit vector is finite and not zero")
     }
 
-    pub(super) fn graph(&self) -> Option<&HnswGraph> {
+    pub(super) fn graph(&self) -> Option<&FlatGraph> {
         self.graph.as_ref()
     }
 
     pub(super) fn exact(&self) -> Exact<'_> {
-        Exact::new(self.matrix.view())
+        Exact { matrix: self.matrix.view() }
     }
 
     /// The rows of an entity.
@@ -123,13 +135,10 @@ impl Segment {
         self.rows_of(entity).filter(move |row| self.row(*row).source_field == *source_field)
     }
 
-    /// The rows that meet every condition of a filter, dead ones too.
-    pub(super) fn admitted(&self, filter: &Filter) -> RoaringBitmap {
-        let mut admitted = self.attributes.admitted(filter);
-        if let Some(entity) = &filter.not_entity {
-            admitted.remove_range(self.rows_of(entity));
-        }
-        admitted
+    /// The rows that meet every condition of a filter, but for those that are `dead`.
+    pub(super) fn admission<'a>(&'a self, filter: &Filter, dead: &'a RoaringBitmap) -> Admission<'a> {
+        let without = filter.not_entity.as_ref().map_or(0..0, |entity| self.rows_of(entity));
+        Admission::new(self.rows.len() as u32, self.attributes.meeting(filter), without, dead)
     }
 
     /// Examines itself: shapes, order, unit length, bitmaps, graph.

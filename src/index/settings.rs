@@ -1,5 +1,15 @@
 //! What an operator may set.
 
+/// Who builds graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Builder {
+    /// The room's own, many times as fast as hnsw_rs.
+    #[default]
+    Own,
+    /// hnsw_rs.
+    HnswRs,
+}
+
 /// Sizes and limits of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -11,25 +21,41 @@ pub struct Settings {
     pub m: usize,
     /// Candidates weighed when a node is put into the graph. Default 200.
     pub ef_construction: usize,
-    /// The fewest candidates weighed when the graph is searched. Default 64.
+    /// Who builds graphs. Default the room's own.
+    pub builder: Builder,
+    /// Threads that one build runs on; 0, the default, is as many as the machine has.
+    pub build_threads: usize,
+    /// Whether graphs are walked by codes of one byte a component, a quarter of the vectors in addition to them; what is
+    /// found is scored by the vectors as they are. Default true.
+    pub compressed: bool,
+    /// The fewest candidates weighed when the graph is searched. Default 100.
     pub ef_search: usize,
     /// Bytes all partitions together may take before the least recently used ones leave. Default 1 GiB.
     pub memory_budget_bytes: u64,
-    /// A filter that admits fewer rows is answered by scanning just those; where it admits only a share of the rows, so
-    /// that a graph search takes longer, the limit is this divided by that share. Default 5,000.
+    /// How many rows are scanned in the time of a search of the graph by `ef_search` candidates. A filter that admits
+    /// fewer is answered by scanning just those; where it admits only a share of the rows, so that the graph takes longer,
+    /// the limit grows with that. Default 500, as measured for 384 dimensions; 0 takes the graph wherever there is one.
     pub exact_filter_below: usize,
+}
+
+impl Settings {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        exact_below: 10_000,
+        tail_limit: 4_096,
+        m: 16,
+        ef_construction: 200,
+        builder: Builder::Own,
+        build_threads: 0,
+        compressed: true,
+        ef_search: 100,
+        memory_budget_bytes: 1 << 30,
+        exact_filter_below: 500,
+    };
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            exact_below: 10_000,
-            tail_limit: 4_096,
-            m: 16,
-            ef_construction: 200,
-            ef_search: 64,
-            memory_budget_bytes: 1 << 30,
-            exact_filter_below: 5_000,
-        }
+        Self::DEFAULT
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
+use super::admission::Admission;
 use super::segment::Segment;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, Revision, SourceField};
@@ -48,8 +49,8 @@ impl Part {
     }
 
     /// The rows that live and meet every condition of a filter.
-    pub(super) fn admitted(&self, filter: &Filter) -> RoaringBitmap {
-        self.segment.admitted(filter) - &*self.dead
+    pub(super) fn admission(&self, filter: &Filter) -> Admission<'_> {
+        self.segment.admission(filter, &self.dead)
     }
 }
 

@@ -1,20 +1,17 @@
 //! A partition as a reader sees it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
-
-use roaring::RoaringBitmap;
 
 use super::cosine::unit;
 use super::digest::Digest;
 use super::error::IndexError;
 use super::graph::Scored;
 use super::planner;
-use super::segment::Segment;
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
-use crate::domain::{ChunkHit, EntityRef, Filter, Revision, ServedBy, SourceField, Vector};
+use crate::domain::{ChunkHit, EntityRef, EntityType, Filter, Revision, ServedBy, SourceField, Vector};
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +34,8 @@ impl PartitionView {
         Self { snapshot, settings }
     }
 
-    /// The same snapshot under other settings of the planner.
-    #[cfg(test)]
-    pub(super) fn with_settings(&self, settings: Settings) -> Self {
+    /// The same snapshot, searched under other settings: `ef_search` and `exact_filter_below`.
+    pub fn with_settings(&self, settings: Settings) -> Self {
         Self::new(self.snapshot.clone(), settings)
     }
 
@@ -73,8 +69,8 @@ impl PartitionView {
     /// # Errors
     /// [`IndexError::Query`] where the query is of another width.
     pub fn search(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
-        let mut found = self.find(query, filter, |segment, query, admitted| {
-            planner::chunks(segment, query, k, admitted, &self.settings)
+        let mut found = self.find(query, |part, query| {
+            [planner::chunks(&part.segment, query, k, &part.admission(filter), &self.settings)]
         })?;
         found.hits.truncate(k);
         Ok(found)
@@ -86,13 +82,45 @@ impl PartitionView {
     /// # Errors
     /// [`IndexError::Query`] where the query is of another width.
     pub fn search_entities(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
-        let mut found = self.find(query, filter, |segment, query, admitted| {
-            planner::entities(segment, query, k, admitted, &self.settings)
+        let mut found = self.find(query, |part, query| {
+            [planner::entities(&part.segment, query, k, &part.admission(filter), &self.settings)]
         })?;
         // An entity may have chunks in several parts; its best one is among the best k of the part that holds it.
         let mut seen = HashSet::new();
         found.hits.retain(|hit| seen.insert(hit.entity.clone()));
         found.hits.truncate(k);
+        Ok(found)
+    }
+
+    /// [`PartitionView::search_entities`] for several entity types at once: of each type, given once, the best as many
+    /// entities as it says. Types that `filter` excludes have none.
+    ///
+    /// # Errors
+    /// [`IndexError::Query`] where the query is of another width.
+    pub fn search_entities_by_type(
+        &self,
+        query: &Vector,
+        limits: &[(EntityType, usize)],
+        filter: &Filter,
+    ) -> Result<Found, IndexError> {
+        let wanted =
+            |entity_type: &EntityType| filter.entity_types.is_empty() || filter.entity_types.contains(entity_type);
+        let limits: Vec<&(EntityType, usize)> = limits.iter().filter(|(of_type, _)| wanted(of_type)).collect();
+        let filters: Vec<Filter> = limits
+            .iter()
+            .map(|(of_type, _)| Filter { entity_types: vec![of_type.clone()], ..filter.clone() })
+            .collect();
+        let mut found = self.find(query, |part, query| {
+            let lists: Vec<_> =
+                limits.iter().zip(&filters).map(|((_, k), filter)| (*k, part.admission(filter))).collect();
+            planner::entities_of_lists(&part.segment, query, &lists, &self.settings)
+        })?;
+        let mut seen = HashSet::new();
+        let mut left: HashMap<EntityType, usize> = limits.into_iter().cloned().collect();
+        found.hits.retain(|hit| {
+            let left = left.get_mut(&hit.entity.entity_type).filter(|left| **left > 0);
+            left.is_some_and(|left| seen.insert(hit.entity.clone()) && std::mem::replace(left, *left - 1) > 0)
+        });
         Ok(found)
     }
 
@@ -125,7 +153,7 @@ impl PartitionView {
             .take(samples)
             .map(|row| sealed.segment.owned_vector(*row))
             .collect();
-        let exact = Self::new(self.snapshot.clone(), Settings { exact_filter_below: usize::MAX, ..self.settings });
+        let exact = self.with_settings(Settings { exact_filter_below: usize::MAX, ..self.settings });
         let filter = Filter::default();
         let (mut found, mut wanted) = (0, 0);
         for query in &queries {
@@ -148,21 +176,21 @@ impl PartitionView {
     }
 
     /// Searches every part and puts what they found in order.
-    fn find(
+    fn find<Lists: IntoIterator<Item = (Vec<Scored>, ServedBy)>>(
         &self,
         query: &Vector,
-        filter: &Filter,
-        search_part: impl Fn(&Segment, &[f32], &RoaringBitmap) -> (Vec<Scored>, ServedBy),
+        search_part: impl Fn(&Part, &[f32]) -> Lists,
     ) -> Result<Found, IndexError> {
         query.require_dimensions(self.dimensions()).map_err(IndexError::Query)?;
         let query = unit(query.clone());
         let mut found = Found { hits: Vec::new(), served_by: ServedBy::MirrorExact };
         for part in &self.snapshot.parts {
-            let (rows, served_by) = search_part(&part.segment, query.as_slice(), &part.admitted(filter));
-            if served_by == ServedBy::MirrorHnsw {
-                found.served_by = served_by;
+            for (rows, served_by) in search_part(part, query.as_slice()) {
+                if served_by == ServedBy::MirrorHnsw {
+                    found.served_by = served_by;
+                }
+                found.hits.extend(rows.into_iter().map(|(row, score)| part.segment.row(row).hit(score)));
             }
-            found.hits.extend(rows.into_iter().map(|(row, score)| part.segment.row(row).hit(score)));
         }
         found.hits.sort_by(ChunkHit::better_first);
         Ok(found)

@@ -54,7 +54,9 @@ impl Snapshots {
                 metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "loaded").increment(1);
                 return Some(built);
             }
-            Ok(built) => format!("is of revision {}, and the change log goes from {oldest} to {newest}", built.revision()),
+            Ok(built) => {
+                format!("is of revision {}, and the change log goes from {oldest} to {newest}", built.revision())
+            }
             Err(IndexError::Unusable { reason }) => reason,
             Err(error) => error.to_string(),
         };

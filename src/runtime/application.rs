@@ -250,7 +250,9 @@ async fn snapshots(config: &Config, database: &Database) -> Option<Arc<Snapshots
     }
     let folder = config.data_dir.join("snapshots");
     let opened = match database.identity().await {
-        Ok(identity) => Snapshots::open(folder.clone(), config.snapshot_bytes, identity).map_err(|error| error.to_string()),
+        Ok(identity) => {
+            Snapshots::open(folder.clone(), config.snapshot_bytes, identity).map_err(|error| error.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     match opened {

@@ -18,6 +18,7 @@ mod queries;
 mod readme;
 mod schema;
 mod search;
+mod snapshots;
 mod transport;
 mod upsert;
 mod versions;

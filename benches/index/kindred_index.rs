@@ -1,0 +1,127 @@
+//! Kindred's index, by its public interface.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use kindred::domain::{EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector};
+use kindred::index::{Built, IndexReader, PartitionKey, PartitionView, Settings, open};
+use uuid::Uuid;
+
+use crate::data::Data;
+use crate::measure::{Answers, K, print_build, print_search, process_cpu_seconds, recall, timed};
+use crate::options::Options;
+
+/// A partition of one entity a vector.
+pub struct Index {
+    view: PartitionView,
+    settings: Settings,
+    name: String,
+    rows: HashMap<EmbeddingId, usize>,
+    _reader: IndexReader,
+}
+
+impl Index {
+    /// Builds it and says what that took.
+    pub fn build(data: &Data, options: &Options) -> Self {
+        let settings = Settings {
+            build_threads: options.threads,
+            builder: options.builder,
+            compressed: options.compressed,
+            exact_below: 1,
+            ..Settings::default()
+        };
+        let (mut writer, reader) = open(settings);
+        let key = PartitionKey { organization: OrganizationId(Uuid::nil()), model: "bench".parse().unwrap() };
+        let entries: Vec<Entry> = data.rows.iter().enumerate().map(|(at, vector)| entry(at, vector)).collect();
+        let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
+        let begun = process_cpu_seconds();
+        let built = Built::build(&settings, &key, data.dimensions, entries, Revision(1)).unwrap();
+        let seconds = process_cpu_seconds() - begun;
+        let now = Instant::now();
+        writer.publish(built, now);
+        let name = format!("kindred {:?}{}", options.builder, if options.compressed { "" } else { " f32" });
+        let raw = (data.rows.len() * data.dimensions * size_of::<f32>()) as u64;
+        print_build(&name, seconds, reader.status()[0].bytes, raw);
+        Self { view: reader.partition(&key, now).unwrap(), settings, name, rows, _reader: reader }
+    }
+
+    fn search(&self, view: &PartitionView, query: &Vector, filter: &Filter) -> (Vec<usize>, ServedBy) {
+        let found = view.search(query, K, filter).unwrap();
+        (found.hits.iter().map(|hit| self.rows[&hit.id]).collect(), found.served_by)
+    }
+
+    /// The true answers, by a scan.
+    pub fn truth(&self, queries: &[Vec<f32>]) -> Answers {
+        self.filtered_truth(queries, &Filter::default())
+    }
+
+    fn filtered_truth(&self, queries: &[Vec<f32>], filter: &Filter) -> Answers {
+        let exact = self.view.with_settings(Settings { exact_filter_below: usize::MAX, ..self.settings });
+        queries.iter().map(|query| self.search(&exact, &vector(query), filter).0).collect()
+    }
+
+    /// Recall and time by how hard the search tries.
+    pub fn sweep(&self, data: &Data, truth: &Answers) {
+        let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
+        for ef in [16, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 768] {
+            let view = self.view.with_settings(Settings { ef_search: ef, exact_filter_below: 0, ..self.settings });
+            let (found, microseconds) =
+                timed(queries.len(), 5, |at| self.search(&view, &queries[at], &Filter::default()).0);
+            let recall = recall(&found, truth);
+            print_search(&self.name, ef, recall, microseconds);
+            if recall >= 0.995 {
+                break;
+            }
+        }
+    }
+
+    /// Recall and time by how much a filter admits: rows at random, those near the query, and those far from it.
+    pub fn filters(&self, data: &Data) {
+        let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
+        for share in SHARES {
+            let filter = Filter { tags_all: vec![tag(share)], ..Filter::default() };
+            let truth = self.filtered_truth(&data.queries, &filter);
+            let mut by_graph = 0;
+            let (found, microseconds) = timed(queries.len(), 3, |at| {
+                let (found, served_by) = self.search(&self.view, &queries[at], &filter);
+                by_graph += usize::from(served_by == ServedBy::MirrorHnsw);
+                found
+            });
+            let graph = by_graph as f64 / 3.0 / queries.len() as f64;
+            print_search(
+                &format!("1 of {share} admitted, graph {graph:.2}"),
+                self.settings.ef_search,
+                recall(&found, &truth),
+                microseconds,
+            );
+        }
+    }
+}
+
+/// A tag is on one of so many rows.
+const SHARES: [usize; 9] = [1, 2, 5, 10, 20, 50, 100, 1_000, 10_000];
+
+fn tag(share: usize) -> String {
+    format!("1/{share}")
+}
+
+fn entry(at: usize, components: &[f32]) -> Entry {
+    // Entities are in no order that has to do with their vectors'.
+    let id = Uuid::from_u128((at as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+    Entry {
+        id: EmbeddingId(id),
+        entity: EntityRef { entity_type: "post".parse().unwrap(), id },
+        source_field: SourceField::default(),
+        version: 1,
+        chunk_index: 0,
+        tags: SHARES.into_iter().filter(|share| at.is_multiple_of(*share)).map(tag).collect(),
+        platform: String::new(),
+        status: String::new(),
+        occurred_at: None,
+        vector: vector(components),
+    }
+}
+
+fn vector(components: &[f32]) -> Vector {
+    Vector::new(components.to_vec()).unwrap()
+}

@@ -1,0 +1,152 @@
+//! Builds a graph (algorithm 1 of the HNSW paper) in batches.
+//!
+//! The nodes of a batch look for their neighbours side by side in the graph as it was before the batch, and are linked
+//! afterwards, each node's links by one thread. So nothing is locked, and the graph is the same whatever the number of
+//! threads.
+
+use rayon::prelude::*;
+
+use super::layers::Layers;
+use super::links::select;
+use super::scorer::Scorer;
+use super::walk::{Candidate, Scratch, descend, walk};
+
+/// A batch is a so small part of the nodes that are linked already: its nodes do not see each other.
+const BATCH_SHARE: usize = 32;
+const LARGEST_BATCH: usize = 4_096;
+
+/// The neighbours that a new node found: the layer, and the nodes.
+type Found = Vec<(usize, Vec<u32>)>;
+
+/// What it takes to build a graph.
+pub(super) struct Plan {
+    /// Neighbours a node has, at most, on each layer, and twice as many in the lowest.
+    pub(super) m: usize,
+    /// Candidates weighed for them.
+    pub(super) ef: usize,
+    /// Candidates weighed in layers above the node's own.
+    pub(super) upper_ef: usize,
+}
+
+/// The highest layer of each of `nodes` nodes, by a random draw that is always the same.
+pub(super) fn levels(nodes: usize, m: usize) -> Vec<u8> {
+    const MOST: f64 = 15.0;
+    let scale = 1.0 / (m.max(2) as f64).ln();
+    let level = |node: u64| {
+        let share = (scrambled(node) >> 11) as f64 / (1_u64 << 53) as f64;
+        (-(1.0 - share).ln() * scale).min(MOST) as u8
+    };
+    (0..nodes as u64).map(level).collect()
+}
+
+/// Nodes that are far apart: the first, then again and again the one, of a sample, that is least like all so far. Where
+/// there are clusters, even well separated ones, each has one of them soon. `alike` compares two nodes.
+pub(super) fn far_apart(nodes: usize, alike: impl Fn(u32, u32) -> f32) -> Vec<u32> {
+    const SAMPLE: usize = 4_096;
+    const FAR: usize = 64;
+    let step = nodes.div_ceil(SAMPLE).max(1);
+    let mut sample: Vec<(f32, u32)> = (0..nodes as u32).step_by(step).map(|node| (f32::NEG_INFINITY, node)).collect();
+    let mut far: Vec<u32> = Vec::with_capacity(FAR);
+    while far.len() < FAR.min(nodes / FAR)
+        && let Some((_, next)) = sample.iter().copied().min_by(|left, right| left.0.total_cmp(&right.0))
+    {
+        far.push(next);
+        for (nearest, node) in &mut sample {
+            *nearest = nearest.max(if *node == next { f32::INFINITY } else { alike(*node, next) });
+        }
+    }
+    far
+}
+
+/// The order in which nodes are put into the graph, the highest layers first, else in an order that has nothing to do
+/// with that of the rows.
+pub(super) fn insertion_order(levels: &[u8]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..levels.len() as u32).collect();
+    order.sort_unstable_by_key(|node| {
+        (std::cmp::Reverse(levels[*node as usize]), scrambled(u64::from(*node) ^ (1 << 40)), *node)
+    });
+    order
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+fn scrambled(number: u64) -> u64 {
+    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Builds the graph of nodes whose highest layers are `levels`, descending. `scorer_of` scores by likeness to a node.
+/// Runs on the threads of the rayon pool it is called in.
+pub(super) fn build<S: Scorer>(levels: &[u8], plan: &Plan, scorer_of: &(impl Fn(u32) -> S + Sync)) -> Layers {
+    let mut layers = Layers::new(levels, plan.m);
+    let mut linked = 1;
+    while linked < levels.len() {
+        let batch = (linked / BATCH_SHARE).clamp(1, LARGEST_BATCH).min(levels.len() - linked);
+        let nodes = linked as u32..(linked + batch) as u32;
+        let find = |scratch: &mut Scratch, node: u32| {
+            neighbours(&layers, linked, usize::from(levels[node as usize]), plan, &scorer_of(node), scorer_of, scratch)
+        };
+        let found: Vec<Found> =
+            nodes.clone().into_par_iter().with_min_len(4).map_init(Scratch::default, find).collect();
+        link(&mut layers, nodes.zip(found), scorer_of);
+        linked += batch;
+    }
+    layers
+}
+
+/// The neighbours of a node that is not in the graph yet.
+fn neighbours<S: Scorer>(
+    layers: &Layers,
+    linked: usize,
+    level: usize,
+    plan: &Plan,
+    scorer: &S,
+    scorer_of: &impl Fn(u32) -> S,
+    scratch: &mut Scratch,
+) -> Found {
+    let mut found = Vec::with_capacity(level + 1);
+    descend(scorer, layers, linked, level, plan.upper_ef, scratch);
+    for at in (0..=level).rev() {
+        walk(scorer, &layers.0[at], plan.ef, scratch);
+        found.push((at, select(scratch.pool.best(), layers.0[at].degree(), scorer_of)));
+    }
+    found
+}
+
+/// Gives new nodes their links, and links back to them.
+fn link<S: Scorer>(
+    layers: &mut Layers,
+    found: impl Iterator<Item = (u32, Found)>,
+    scorer_of: &(impl Fn(u32) -> S + Sync),
+) {
+    let mut back: Vec<(usize, u32, u32)> = Vec::new();
+    for (node, found) in found {
+        for (at, links) in found {
+            layers.0[at].set(node, &links);
+            back.extend(links.iter().map(|neighbour| (at, *neighbour, node)));
+        }
+    }
+    back.sort_unstable();
+    let targets: Vec<&[(usize, u32, u32)]> =
+        back.chunk_by(|left, right| (left.0, left.1) == (right.0, right.1)).collect();
+    let relinked: Vec<Vec<u32>> =
+        targets.par_iter().with_min_len(16).map(|target| with_links_back(layers, target, scorer_of)).collect();
+    for (target, links) in targets.iter().zip(relinked) {
+        layers.0[target[0].0].set(target[0].1, &links);
+    }
+}
+
+/// The links of a node with those back to new ones; a selection of them where they are more than may be.
+fn with_links_back<S: Scorer>(layers: &Layers, back: &[(usize, u32, u32)], scorer_of: &impl Fn(u32) -> S) -> Vec<u32> {
+    let (layer, node) = (&layers.0[back[0].0], back[0].1);
+    let mut links: Vec<u32> = layer.links_of(node).chain(back.iter().map(|(_, _, new)| *new)).collect();
+    if links.len() > layer.degree() {
+        let scorer = scorer_of(node);
+        let mut candidates: Vec<Candidate> =
+            links.iter().map(|link| Candidate::new(scorer.score(*link), *link)).collect();
+        candidates.sort_unstable_by(|left, right| right.cmp(left));
+        links = select(&candidates, layer.degree(), scorer_of);
+    }
+    links
+}

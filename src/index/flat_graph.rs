@@ -1,0 +1,292 @@
+//! The graph of a sealed segment: built once, laid out flat, then only searched.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::admission::Admission;
+use super::builder::{self, Plan};
+use super::codes::Codes;
+use super::cosine::cosine;
+use super::error::IndexError;
+use super::graph::{Effort, Graph, Scored, best, first_look};
+use super::hnsw;
+use super::kernels::prefetch;
+use super::layers::{Layer, Layers};
+use super::links::reach_all;
+use super::nodes::Nodes;
+use super::scorer::{FullScorer, Scorer, row_of};
+use super::settings::{Builder, Settings};
+use super::walk::{Candidate, Pool, Scratch, Wanted, descend, walk, walk_for};
+
+/// Candidates weighed in the layers above the lowest. The paper takes 1; a few more find a way where the best one is at a
+/// dead end.
+const UPPER_EF: usize = 4;
+
+thread_local! {
+    /// What the searches of a thread work with.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A graph over the rows of a matrix of unit vectors. Rows with equal vectors share a node. Nodes are numbered so that
+/// those near each other lie together.
+pub(super) struct FlatGraph {
+    matrix: Arc<Array2<f32>>,
+    nodes: Nodes,
+    layers: Layers,
+    /// The nodes' vectors for a first look; without them, walks look at the matrix.
+    codes: Option<Codes>,
+}
+
+impl FlatGraph {
+    /// Builds the graph of `matrix` (rows × dimensions, unit vectors, fewer than 2³¹ rows). CPU heavy; on as many threads
+    /// as the settings say.
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub(super) fn build(matrix: Arc<Array2<f32>>, settings: &Settings) -> Result<Self, IndexError> {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(settings.build_threads).build();
+        Ok(threads.map_err(IndexError::Threads)?.install(|| Self::build_here(matrix, settings)))
+    }
+
+    fn build_here(matrix: Arc<Array2<f32>>, settings: &Settings) -> Self {
+        let nodes = Nodes::new(matrix.view());
+        let m = settings.m.clamp(2, 256);
+        let plan = Plan { m, ef: settings.ef_construction.max(m), upper_ef: UPPER_EF };
+        let vector = |node: u32| row_of(matrix.view(), nodes.first_row(node));
+        let all = 0..nodes.len() as u32;
+        let hnsw_rs = (settings.builder == Builder::HnswRs)
+            .then(|| hnsw::build(&all.clone().map(vector).collect::<Vec<_>>(), m, plan.ef));
+        let (layers, order, levels) = match hnsw_rs {
+            Some((layers, order)) => (Some(layers), order, Vec::new()),
+            None => {
+                let mut levels = builder::levels(nodes.len(), m);
+                let highest = levels.iter().copied().max().unwrap_or_default();
+                let alike = |left, right| cosine(vector(left), vector(right));
+                builder::far_apart(nodes.len(), alike).into_iter().for_each(|far| levels[far as usize] = highest);
+                let order = builder::insertion_order(&levels);
+                let descending: Vec<u8> = order.iter().map(|node| levels[*node as usize]).collect();
+                (None, order, descending)
+            }
+        };
+        let nodes = nodes.reordered(&order);
+        let vector = |node: u32| row_of(matrix.view(), nodes.first_row(node));
+        let codes = settings.compressed.then(|| Codes::new(matrix.ncols(), all.map(vector)));
+        let codes = codes.filter(|codes| tell_apart(codes, matrix.view(), &nodes));
+        let layers = match &codes {
+            Some(codes) => finish(layers, &levels, &plan, &|node| codes.scorer(codes.code(node))),
+            None => finish(layers, &levels, &plan, &|node| FullScorer::new(matrix.view(), &nodes, vector(node))),
+        };
+        let order = layers.breadth_first();
+        let codes = codes.map(|codes| codes.reordered(&order));
+        Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, matrix }
+    }
+
+    /// The bytes it takes beside the matrix.
+    pub(super) fn bytes(&self) -> usize {
+        self.nodes.bytes() + self.layers.bytes() + self.codes.as_ref().map_or(0, Codes::bytes)
+    }
+
+    /// Examines itself: every one of `rows` rows is in one node, links lead to nodes, and to all of them.
+    pub(super) fn check(&self, rows: usize) -> Result<(), String> {
+        self.nodes.check(rows)?;
+        if self.layers.len() != self.nodes.len() {
+            return Err(format!("{} nodes but links of {}", self.nodes.len(), self.layers.len()));
+        }
+        self.layers.check()
+    }
+
+    /// Of each list the `k` best rows that are admitted, as [`Graph::search`] finds them, all on one walk: a number of
+    /// results and what is admitted makes a list. `None` where the walk gave up.
+    pub(super) fn search_lists(
+        &self,
+        query: &[f32],
+        lists: &[(usize, &Admission<'_>)],
+        effort: Effort,
+    ) -> Option<Vec<Vec<Scored>>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let candidates = match &self.codes {
+                Some(codes) => {
+                    let mut code = std::mem::take(&mut scratch.code);
+                    Codes::encode_query(query, &mut code);
+                    let candidates = self.candidates(&codes.scorer(&code), lists, effort, scratch);
+                    scratch.code = code;
+                    candidates
+                }
+                None => {
+                    let scorer = FullScorer::new(self.matrix.view(), &self.nodes, query);
+                    self.candidates(&scorer, lists, effort, scratch)
+                }
+            }?;
+            let found = lists.iter().zip(&candidates);
+            Some(found.map(|((k, admission), candidates)| self.rescored(query, *k, admission, candidates)).collect())
+        })
+    }
+
+    /// The candidates for the best rows of each list, by `scorer`; `None` where the walk gave up.
+    ///
+    /// Walks until `ef` candidates are found and enough admitted ones: then no nearer node was left out, so that a filter
+    /// costs no recall, whatever it has to do with the query. The fewer rows are admitted, the farther down among all lie
+    /// the results, and the more of what lies before them has to be found.
+    fn candidates<S: Scorer>(
+        &self,
+        scorer: &S,
+        lists: &[(usize, &Admission<'_>)],
+        effort: Effort,
+        scratch: &mut Scratch,
+    ) -> Option<Vec<Vec<Candidate>>> {
+        let enough = |k: usize| first_look(k).min(self.nodes.len());
+        let held = |k: usize, admission: &Admission<'_>| enough(k).max(effort.admitted(admission.share()));
+        descend(scorer, &self.layers, self.layers.len(), 0, UPPER_EF, scratch);
+        if let [(k, admission)] = lists
+            && admission.is_all()
+        {
+            walk(scorer, self.layers.base(), effort.ef.max(enough(*k)), scratch);
+            return Some(vec![scratch.pool.best().iter().take(enough(*k)).copied().collect()]);
+        }
+        let admits =
+            |admission: &Admission<'_>, node: u32| self.nodes.rows_of(node).iter().any(|row| admission.admits(*row));
+        let admits: Vec<_> = lists.iter().map(|(_, admission)| move |node: u32| admits(admission, node)).collect();
+        let mut wanted: Vec<Wanted<'_>> = lists
+            .iter()
+            .zip(&admits)
+            .map(|((k, admission), admits)| Wanted {
+                admits,
+                share: admission.share(),
+                found: Pool::holding(held(*k, admission)),
+            })
+            .collect();
+        walk_for(scorer, self.layers.base(), effort, &mut wanted, scratch).then(|| {
+            let best = |(list, (k, _)): (&Wanted<'_>, &(usize, &Admission<'_>))| {
+                list.found.best().iter().take(enough(*k)).copied().collect()
+            };
+            wanted.iter().zip(lists).map(best).collect()
+        })
+    }
+
+    /// The `k` best admitted rows of the candidates, by their vectors as they are.
+    fn rescored(&self, query: &[f32], k: usize, admission: &Admission<'_>, candidates: &[Candidate]) -> Vec<Scored> {
+        const AHEAD: usize = 2;
+        let vector = |candidate: &Candidate| row_of(self.matrix.view(), self.nodes.first_row(candidate.node()));
+        candidates.iter().take(AHEAD).for_each(|candidate| prefetch(vector(candidate)));
+        let scored = candidates.iter().enumerate().flat_map(|(at, candidate)| {
+            if let Some(ahead) = candidates.get(at + AHEAD) {
+                prefetch(vector(ahead));
+            }
+            let score = cosine(query, vector(candidate));
+            let rows = self.nodes.rows_of(candidate.node()).iter().filter(|row| admission.admits(**row));
+            rows.map(move |row| (*row, score))
+        });
+        best(scored, k)
+    }
+}
+
+/// What of a graph is not in its vectors, by how much of it there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Shape {
+    nodes: usize,
+    /// The most links a node may have, and the nodes, of each layer from the lowest.
+    layers: Vec<(usize, usize)>,
+    /// Whether walks look at codes.
+    coded: bool,
+}
+
+impl FlatGraph {
+    /// How much there is of what [`FlatGraph::each_number`] gives.
+    pub(super) fn shape(&self) -> Shape {
+        let layers = self.layers.0.iter().map(|layer| (layer.degree(), layer.len())).collect();
+        Shape { nodes: self.nodes.len(), layers, coded: self.codes.is_some() }
+    }
+
+    /// All numbers that, with the vectors, make the graph, in their order.
+    pub(super) fn each_number<E>(&self, mut give: impl FnMut(&[u32]) -> Result<(), E>) -> Result<(), E> {
+        self.nodes.each_number(&mut give)?;
+        self.layers.0.iter().try_for_each(|layer| layer.each_number(&mut give))
+    }
+
+    /// The graph of a matrix whose numbers `read` gives, so many at once. Codes are made again.
+    ///
+    /// # Errors
+    /// What `read` fails with.
+    pub(super) fn read<E>(
+        matrix: Arc<Array2<f32>>,
+        shape: &Shape,
+        mut read: impl FnMut(usize) -> Result<Vec<u32>, E>,
+    ) -> Result<Self, E> {
+        let nodes = Nodes::read(matrix.nrows(), shape.nodes, &mut read)?;
+        let layers = shape.layers.iter().map(|(degree, nodes)| Layer::read(*nodes, *degree, &mut read));
+        let layers = Layers(layers.collect::<Result<_, E>>()?);
+        Ok(Self { matrix, nodes, layers, codes: None })
+    }
+
+    /// The graph with codes, where its shape had them; of numbers that were found to be what was written.
+    pub(super) fn with_codes(mut self, shape: &Shape) -> Self {
+        let vector = |node: u32| row_of(self.matrix.view(), self.nodes.first_row(node));
+        let codes = shape.coded.then(|| Codes::new(self.matrix.ncols(), (0..self.nodes.len() as u32).map(vector)));
+        self.codes = codes;
+        self
+    }
+}
+
+impl Graph for FlatGraph {
+    fn search(&self, query: &[f32], k: usize, effort: Effort, admission: &Admission<'_>) -> Vec<Scored> {
+        if k == 0 || admission.is_empty() {
+            return Vec::new();
+        }
+        let lists = self.search_lists(query, &[(k, admission)], effort);
+        lists.and_then(|lists| lists.into_iter().next()).unwrap_or_default()
+    }
+}
+
+/// Whether codes tell near vectors from far ones: for a sample of nodes, whether the nearest by their vectors are among
+/// those that a first look by codes would keep. They are not where vectors lie closer together than the codes' step, as
+/// in few dimensions or in tight clusters.
+fn tell_apart(codes: &Codes, matrix: ArrayView2<'_, f32>, nodes: &Nodes) -> bool {
+    const SAMPLE: usize = 32;
+    const NEAREST: usize = 10;
+    const ENOUGH: f64 = 0.98;
+    let missed = |node: u32| {
+        let full = FullScorer::new(matrix, nodes, row_of(matrix, nodes.first_row(node)));
+        let nearest = nearest(&full, nodes.len(), NEAREST);
+        let by_codes = nearest_by_codes(codes, node, nodes.len());
+        let missed = nearest.best().iter().filter(|near| !by_codes.contains(&near.node())).count();
+        (missed, nearest.best().len())
+    };
+    let sample: Vec<u32> = (0..nodes.len() as u32).step_by(nodes.len().div_ceil(SAMPLE).max(1)).collect();
+    let (missed, all) = sample
+        .par_iter()
+        .map(|node| missed(*node))
+        .reduce(|| (0, 0), |left, right| (left.0 + right.0, left.1 + right.1));
+    (missed as f64) <= (1.0 - ENOUGH) * all as f64
+}
+
+fn nearest_by_codes(codes: &Codes, node: u32, nodes: usize) -> HashSet<u32> {
+    let pool = nearest(&codes.scorer(codes.code(node)), nodes, first_look(10));
+    pool.best().iter().map(|near| near.node()).collect()
+}
+
+/// The `most` nearest of all nodes.
+fn nearest<S: Scorer>(scorer: &S, nodes: usize, most: usize) -> Pool {
+    let mut pool = Pool::holding(most);
+    for node in 0..nodes as u32 {
+        pool.offer(Candidate::new(scorer.score(node), node));
+    }
+    pool
+}
+
+/// The layers that hnsw_rs built, or else those of the room's own builder, with every node linked.
+fn finish<S: Scorer>(
+    built: Option<Layers>,
+    levels: &[u8],
+    plan: &Plan,
+    scorer_of: &(impl Fn(u32) -> S + Sync),
+) -> Layers {
+    let mut layers = built.unwrap_or_else(|| builder::build(levels, plan, scorer_of));
+    layers.lower();
+    reach_all(&mut layers, plan.upper_ef, scorer_of);
+    layers
+}

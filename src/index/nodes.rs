@@ -1,0 +1,120 @@
+//! Which rows of a matrix a graph's nodes stand for: rows of equal vectors share one.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use ndarray::ArrayView2;
+
+/// The rows of each node.
+#[derive(Debug, PartialEq)]
+pub(super) struct Nodes {
+    /// Rows, node after node.
+    rows: Vec<u32>,
+    /// Where a node's rows begin in `rows`, and at last where they end.
+    starts: Vec<u32>,
+}
+
+impl Nodes {
+    /// Gathers the rows of equal vectors, fewer than 2³² rows. Nodes are in the order of their first row.
+    pub(super) fn new(matrix: ArrayView2<'_, f32>) -> Self {
+        let vector = |row: u32| matrix.row(row as usize).to_slice().unwrap_or_default();
+        let mut hashed: Vec<(u64, u32)> = (0..matrix.nrows() as u32).map(|row| (hash(vector(row)), row)).collect();
+        hashed.sort_unstable();
+        // The nodes of each hash: nearly always one.
+        let mut groups: Vec<Vec<u32>> = Vec::new();
+        for alike in hashed.chunk_by(|left, right| left.0 == right.0) {
+            let first = groups.len();
+            for (_, row) in alike {
+                match groups[first..].iter_mut().find(|group| vector(group[0]) == vector(*row)) {
+                    Some(group) => group.push(*row),
+                    None => groups.push(vec![*row]),
+                }
+            }
+        }
+        groups.sort_unstable_by_key(|group| group[0]);
+        Self::from_groups(groups.iter().map(Vec::as_slice))
+    }
+
+    /// Gives all that it is made of.
+    pub(super) fn each_number<E>(&self, give: &mut impl FnMut(&[u32]) -> Result<(), E>) -> Result<(), E> {
+        give(&self.rows)?;
+        give(&self.starts)
+    }
+
+    /// What [`Nodes::each_number`] gave of so many nodes of so many rows.
+    pub(super) fn read<E>(
+        rows: usize,
+        nodes: usize,
+        read: &mut impl FnMut(usize) -> Result<Vec<u32>, E>,
+    ) -> Result<Self, E> {
+        Ok(Self { rows: read(rows)?, starts: read(nodes.saturating_add(1))? })
+    }
+
+    fn from_groups<'a>(groups: impl Iterator<Item = &'a [u32]>) -> Self {
+        let mut nodes = Self { rows: Vec::new(), starts: vec![0] };
+        for group in groups {
+            nodes.rows.extend_from_slice(group);
+            nodes.starts.push(nodes.rows.len() as u32);
+        }
+        nodes
+    }
+
+    /// The same nodes in another order: the n-th is what `order[n]` was.
+    pub(super) fn reordered(&self, order: &[u32]) -> Self {
+        Self::from_groups(order.iter().map(|node| self.rows_of(*node)))
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// A node's rows, at least one, ascending.
+    pub(super) fn rows_of(&self, node: u32) -> &[u32] {
+        &self.rows[self.starts[node as usize] as usize..self.starts[node as usize + 1] as usize]
+    }
+
+    /// The first row of a node.
+    pub(super) fn first_row(&self, node: u32) -> u32 {
+        self.rows[self.starts[node as usize] as usize]
+    }
+
+    /// The bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.rows.as_slice()) + size_of_val(self.starts.as_slice())
+    }
+
+    /// Examines itself: every one of `rows` rows is in one node.
+    pub(super) fn check(&self, rows: usize) -> Result<(), String> {
+        let mut sorted = self.rows.clone();
+        sorted.sort_unstable();
+        if sorted.iter().copied().eq(0..rows as u32) && self.starts.is_sorted_by(|left, right| left < right) {
+            return Ok(());
+        }
+        Err(format!("the nodes of the graph hold {} rows, not each of {rows} once", sorted.len()))
+    }
+}
+
+/// The same for vectors that are equal; 0 and -0 are.
+fn hash(vector: &[f32]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    vector.iter().for_each(|component| (component + 0.0).to_bits().hash(&mut hasher));
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, arr2};
+
+    use super::*;
+
+    #[test]
+    fn rows_of_equal_vectors_share_a_node() {
+        let matrix = arr2(&[[0.0_f32, 1.0], [1.0, 0.0], [-0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]);
+        let nodes = Nodes::new(matrix.view());
+        assert_eq!((nodes.rows.clone(), nodes.starts.clone()), (vec![0, 2, 1, 3, 4], vec![0, 2, 4, 5]));
+        let reordered = nodes.reordered(&[2, 0, 1]);
+        assert_eq!((reordered.rows_of(0), reordered.rows_of(1)), (&[4][..], &[0, 2][..]));
+        assert_eq!((reordered.first_row(2), reordered.check(5)), (1, Ok(())));
+        assert_eq!(Nodes::new(Array2::zeros((0, 3)).view()).len(), 0);
+    }
+}
