@@ -9,10 +9,10 @@ use rand::{RngExt, SeedableRng};
 use crate::options::Options;
 
 /// Unit vectors.
-pub struct Data {
-    pub dimensions: usize,
-    pub rows: Vec<Vec<f32>>,
-    pub queries: Vec<Vec<f32>>,
+pub(crate) struct Data {
+    pub(crate) dimensions: usize,
+    pub(crate) rows: Vec<Vec<f32>>,
+    pub(crate) queries: Vec<Vec<f32>>,
 }
 
 /// Vectors of a cluster, how far they spread, in how many dimensions, and how much noise comes to that.
@@ -25,7 +25,7 @@ const NOISE: f32 = 0.04;
 
 impl Data {
     /// Reads or makes them.
-    pub fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let dimensions = options.dimensions;
         let mut random = StdRng::seed_from_u64(1);
         let mut vectors = match &options.vectors {
@@ -45,7 +45,7 @@ impl Data {
     }
 
     /// One row after the other.
-    pub fn flat(vectors: &[Vec<f32>]) -> Vec<u8> {
+    pub(crate) fn flat(vectors: &[Vec<f32>]) -> Vec<u8> {
         vectors.iter().flatten().flat_map(|component| component.to_le_bytes()).collect()
     }
 }

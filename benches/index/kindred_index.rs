@@ -12,7 +12,7 @@ use crate::measure::{Answers, K, print_build, print_search, process_cpu_seconds,
 use crate::options::Options;
 
 /// A partition of one entity a vector.
-pub struct Index {
+pub(crate) struct Index {
     view: PartitionView,
     settings: Settings,
     name: String,
@@ -22,7 +22,7 @@ pub struct Index {
 
 impl Index {
     /// Builds it and says what that took.
-    pub fn build(data: &Data, options: &Options) -> Self {
+    pub(crate) fn build(data: &Data, options: &Options) -> Self {
         let settings = Settings {
             build_threads: options.threads,
             builder: options.builder,
@@ -51,7 +51,7 @@ impl Index {
     }
 
     /// The true answers, by a scan.
-    pub fn truth(&self, queries: &[Vec<f32>]) -> Answers {
+    pub(crate) fn truth(&self, queries: &[Vec<f32>]) -> Answers {
         self.filtered_truth(queries, &Filter::default())
     }
 
@@ -61,7 +61,7 @@ impl Index {
     }
 
     /// Recall and time by how hard the search tries.
-    pub fn sweep(&self, data: &Data, truth: &Answers) {
+    pub(crate) fn sweep(&self, data: &Data, truth: &Answers) {
         let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
         for ef in [16, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 768] {
             let view = self.view.with_settings(Settings { ef_search: ef, exact_filter_below: 0, ..self.settings });
@@ -76,7 +76,7 @@ impl Index {
     }
 
     /// Recall and time by how much a filter admits: rows at random, those near the query, and those far from it.
-    pub fn filters(&self, data: &Data) {
+    pub(crate) fn filters(&self, data: &Data) {
         let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
         for share in SHARES {
             let filter = Filter { tags_all: vec![tag(share)], ..Filter::default() };

@@ -20,7 +20,8 @@ mod peers;
 fn main() {
     let options = options::Options::from_arguments(std::env::args().skip(1));
     let data = data::Data::new(&options);
-    println!("{} vectors of {} dimensions, {} queries", data.rows.len(), data.dimensions, data.queries.len());
+    let (rows, queries, by) = (data.rows.len(), data.queries.len(), kindred::index::instructions());
+    println!("{rows} vectors of {} dimensions, {queries} queries, by {by}", data.dimensions);
     let index = kindred_index::Index::build(&data, &options);
     let truth = index.truth(&data.queries);
     index.sweep(&data, &truth);

@@ -3,13 +3,13 @@
 use rustix::time::{ClockId, clock_gettime};
 
 /// The best ten of each query, by the number of the row.
-pub type Answers = Vec<Vec<usize>>;
+pub(crate) type Answers = Vec<Vec<usize>>;
 
 /// How many results are compared.
-pub const K: usize = 10;
+pub(crate) const K: usize = 10;
 
 /// CPU seconds of this process so far, all threads, user and system.
-pub fn process_cpu_seconds() -> f64 {
+pub(crate) fn process_cpu_seconds() -> f64 {
     seconds(ClockId::ProcessCPUTime)
 }
 
@@ -19,7 +19,7 @@ fn seconds(clock: ClockId) -> f64 {
 }
 
 /// Answers every query some times over: the answers, and CPU microseconds a query in the best round.
-pub fn timed(queries: usize, rounds: usize, mut answer: impl FnMut(usize) -> Vec<usize>) -> (Answers, f64) {
+pub(crate) fn timed(queries: usize, rounds: usize, mut answer: impl FnMut(usize) -> Vec<usize>) -> (Answers, f64) {
     let mut least = f64::INFINITY;
     let mut answers = Vec::new();
     for _ in 0..rounds {
@@ -31,19 +31,19 @@ pub fn timed(queries: usize, rounds: usize, mut answer: impl FnMut(usize) -> Vec
 }
 
 /// The share of the true answers that was found.
-pub fn recall(found: &Answers, truth: &Answers) -> f64 {
+pub(crate) fn recall(found: &Answers, truth: &Answers) -> f64 {
     let hits = |(found, truth): (&Vec<usize>, &Vec<usize>)| truth.iter().filter(|row| found.contains(row)).count();
     let all: usize = truth.iter().map(Vec::len).sum();
     found.iter().zip(truth).map(hits).sum::<usize>() as f64 / all.max(1) as f64
 }
 
 /// A line of the table of searches.
-pub fn print_search(name: &str, ef: usize, recall: f64, microseconds: f64) {
+pub(crate) fn print_search(name: &str, ef: usize, recall: f64, microseconds: f64) {
     println!("{name:<28} ef {ef:>5}  recall@{K} {recall:.4}  {microseconds:>8.1} µs/query");
 }
 
 /// A line of the table of builds.
-pub fn print_build(name: &str, cpu_seconds: f64, bytes: u64, raw: u64) {
+pub(crate) fn print_build(name: &str, cpu_seconds: f64, bytes: u64, raw: u64) {
     let share = bytes as f64 / raw as f64;
     println!("{name:<28} built in {cpu_seconds:.1} CPU s, {:.1} MB ({share:.2} x the vectors)", bytes as f64 / 1e6);
 }

@@ -5,23 +5,23 @@ use std::path::PathBuf;
 use kindred::index::Builder;
 
 /// The arguments.
-pub struct Options {
-    pub rows: usize,
-    pub dimensions: usize,
-    pub queries: usize,
-    pub vectors: Option<PathBuf>,
-    pub mixed: Option<usize>,
-    pub threads: usize,
-    pub builder: Builder,
-    pub compressed: bool,
-    pub filters: bool,
-    pub hnsw_rs: bool,
-    pub hnswlib: bool,
+pub(crate) struct Options {
+    pub(crate) rows: usize,
+    pub(crate) dimensions: usize,
+    pub(crate) queries: usize,
+    pub(crate) vectors: Option<PathBuf>,
+    pub(crate) mixed: Option<usize>,
+    pub(crate) threads: usize,
+    pub(crate) builder: Builder,
+    pub(crate) compressed: bool,
+    pub(crate) filters: bool,
+    pub(crate) hnsw_rs: bool,
+    pub(crate) hnswlib: bool,
 }
 
 impl Options {
     /// Panics where it does not know an argument.
-    pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Self {
         let mut options = Self {
             rows: 50_000,
             dimensions: 384,

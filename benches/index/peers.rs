@@ -31,7 +31,7 @@ impl Distance<f32> for Cosine {
 }
 
 /// hnsw_rs as it comes.
-pub fn hnsw_rs(data: &Data, truth: &Answers, threads: usize) {
+pub(crate) fn hnsw_rs(data: &Data, truth: &Answers, threads: usize) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let begun = process_cpu_seconds();
     let hnsw = Hnsw::new(M, data.rows.len(), 16, EF_CONSTRUCTION, Cosine);
@@ -51,7 +51,7 @@ pub fn hnsw_rs(data: &Data, truth: &Answers, threads: usize) {
 }
 
 /// hnswlib, where Python has it.
-pub fn hnswlib(data: &Data, truth: &Answers, threads: usize) {
+pub(crate) fn hnswlib(data: &Data, truth: &Answers, threads: usize) {
     let folder = std::env::temp_dir().join(format!("kindred-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("rows.f32"), Data::flat(&data.rows)).unwrap();

@@ -145,7 +145,7 @@ impl FlatGraph {
         if let [(k, admission)] = lists
             && admission.is_all()
         {
-            walk(scorer, self.layers.base(), effort.ef.max(enough(*k)), scratch);
+            walk(scorer, self.layers.base(), effort.ef.max(*k), scratch);
             return Some(vec![scratch.pool.best().iter().take(enough(*k)).copied().collect()]);
         }
         let admits =

@@ -32,6 +32,11 @@ pub(super) fn kernels() -> &'static Kernels {
     &CHOSEN
 }
 
+/// The instructions by which this process compares vectors: `avx512`, `avx2`, `neon` or `scalar`.
+pub fn instructions() -> &'static str {
+    kernels().name
+}
+
 /// Those kernels that this machine can run besides [`SCALAR`], the best first.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn machine_kernels() -> Vec<Kernels> {
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn this_machine_uses_the_first_it_can() {
         let first = machine_kernels().first().map_or(SCALAR.name, |kernels| kernels.name);
-        assert_eq!(kernels().name, first);
+        assert_eq!(instructions(), first);
         prefetch::<u8>(&[]);
         prefetch(&[1.0_f32; 40]);
     }

@@ -5,6 +5,11 @@
 //! changes in the order of revisions and swaps in a new immutable snapshot after each; every [`IndexReader`] takes the
 //! snapshot of the moment as a [`PartitionView`] and is never in the writer's way. When tail and dead rows have grown,
 //! a [`Rebuild`] makes a new sealed segment aside, and `install` swaps it in.
+//!
+//! A graph is built by `builder` or by hnsw_rs (`hnsw`), its missing links are added (`links`), and its nodes renumbered so
+//! that neighbours lie together (`layers`). `flat_graph` searches it: `walk` goes by codes of one byte a component
+//! (`codes`), and what it finds is scored by the vectors as they are. `planner` decides between walk and scan, from what
+//! a filter admits (`attributes`, `admission`).
 
 mod admission;
 mod attributes;
@@ -59,6 +64,7 @@ pub use built::{Built, Rebuild};
 pub use digest::Digest;
 pub use entry::PartitionKey;
 pub use error::IndexError;
+pub use kernels::instructions;
 pub use reader::{IndexReader, PartitionStatus};
 pub use requests::Request;
 pub use settings::{Builder, Settings};

@@ -40,10 +40,13 @@ fn tagged(tags: impl IntoIterator<Item = String>) -> Filter {
     Filter { tags_any: tags.into_iter().collect(), ..Filter::default() }
 }
 
-/// What is admitted to a query, by its number: shares of the rows that have nothing to do with it, only rows near it, all
+/// What is admitted to a query, by its number.
+type FilterOf = Box<dyn Fn(usize) -> Filter>;
+
+/// What is admitted to queries: shares of the rows that have nothing to do with it, only rows near it, all
 /// but those near it, only rows far from it, and shares of the near and of the far ones.
-fn filters() -> Vec<(String, Box<dyn Fn(usize) -> Filter>)> {
-    let mut filters: Vec<(String, Box<dyn Fn(usize) -> Filter>)> = vec![
+fn filters() -> Vec<(String, FilterOf)> {
+    let mut filters: Vec<(String, FilterOf)> = vec![
         ("all".to_owned(), Box::new(|_| Filter::default())),
         ("near".to_owned(), Box::new(|query| tagged([centre(query)]))),
         ("all but near".to_owned(), Box::new(|query| tagged((1..CENTRES).map(|off| centre(query + off))))),
