@@ -1,12 +1,55 @@
 //! `duty_leases`: background duties that one replica does at a time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::{Database, StoreError};
 
+/// How long a lease lasts that is renewed while its work goes on, and how often it is.
+const RENEWED_LASTS: Duration = Duration::from_secs(60);
+const RENEWED_EVERY: Duration = Duration::from_secs(15);
+
 impl Database {
+    /// Does work that may take long, under a lease that is renewed until it is done; `None` where another holder has it.
+    /// Needs the owner's rights.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] where it could not be renewed in time; the work was broken off then.
+    pub async fn while_leased<T>(
+        &self,
+        duty: &str,
+        holder: Uuid,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>, StoreError> {
+        if !self.take_lease(duty, holder, RENEWED_LASTS).await? {
+            return Ok(None);
+        }
+        let done = tokio::select! {
+            done = work => done,
+            () = self.renew_until_lost(duty, holder) => return Err(StoreError::LostLease { duty: duty.to_owned() }),
+        };
+        if let Err(error) = self.release_lease(duty, holder).await {
+            tracing::debug!(%error, duty, "a lease was not given back; it will end by itself");
+        }
+        Ok(Some(done))
+    }
+
+    async fn renew_until_lost(&self, duty: &str, holder: Uuid) {
+        let mut renewed = Instant::now();
+        // One renewal may fail; its work ends before another holder can begin.
+        while renewed.elapsed() < RENEWED_LASTS - RENEWED_EVERY {
+            tokio::time::sleep(RENEWED_EVERY).await;
+            let asked = Instant::now();
+            match tokio::time::timeout(RENEWED_EVERY, self.take_lease(duty, holder, RENEWED_LASTS)).await {
+                Ok(Ok(true)) => renewed = asked,
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => tracing::warn!(%error, duty, "a lease could not be renewed; it is tried again"),
+                Err(_) => tracing::warn!(duty, "a lease could not be renewed in time; it is tried again"),
+            }
+        }
+    }
+
     /// Takes or renews a lease; tells whether this holder has it. Times are the database's, so replicas' clocks do not
     /// matter. Needs the owner's rights.
     pub async fn take_lease(&self, duty: &str, holder: Uuid, lasts: Duration) -> Result<bool, StoreError> {
