@@ -63,7 +63,7 @@ impl Archiver {
             self.owner.begin_part(&part.to_string(), self.store.url(), table, month).await?;
             let outcome = self.attempt(&part, now).await;
             if !matches!(outcome, Ok(Some(_))) || old.restored {
-                self.remove_abandoned().await?;
+                self.tidy().await;
             }
             match outcome {
                 Ok(Some(facts)) => return Ok(Some(Archived { month, rows: facts.rows, bytes: facts.bytes })),
@@ -77,14 +77,28 @@ impl Archiver {
     }
 
     /// Removes from the store what was begun and not completed, and what was restored and written anew.
+    ///
+    /// # Errors
+    /// Where something could not be removed; it is tried again by the next run.
     pub async fn remove_abandoned(&self) -> Result<(), ArchiveError> {
+        let mut failed = Ok(());
         for name in self.owner.abandon_parts(self.store.url()).await? {
-            if let Ok(part) = name.parse() {
-                self.store.remove(&part).await?;
+            if let Ok(part) = name.parse()
+                && let Err(error) = self.store.remove(&part).await
+            {
+                failed = Err(error);
+                continue;
             }
             self.owner.forget_part(&name).await?;
         }
-        Ok(())
+        failed
+    }
+
+    /// The same where it hinders nothing that something is left: each attempt has a name of its own.
+    pub(super) async fn tidy(&self) {
+        if let Err(error) = self.remove_abandoned().await {
+            tracing::warn!(%error, "what an earlier attempt left in the object store was not removed; it is tried again");
+        }
     }
 
     /// `None` where rows of the month came meanwhile.

@@ -1,6 +1,7 @@
 //! The archives of a database: which months there are, and what moves them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -11,6 +12,7 @@ use crate::store::{Database, MonthPlace, MonthRows, MonthlyTable, OldMonth, Stor
 
 /// The lease under which months move, in either direction.
 const DUTY: &str = "archive";
+const LEASE_LASTS: Duration = Duration::from_secs(60);
 
 /// The archives of a database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,7 +50,7 @@ impl Archives {
     /// # Errors
     /// [`ArchiveError::Busy`] where somebody else does.
     pub async fn alone<T>(&self, holder: Uuid, work: impl Future<Output = T>) -> Result<T, ArchiveError> {
-        self.owner.while_leased(DUTY, holder, work).await?.ok_or(ArchiveError::Busy)
+        self.owner.while_leased(DUTY, holder, LEASE_LASTS, work).await?.ok_or(ArchiveError::Busy)
     }
 
     /// Lets others move months, where work was broken off.
@@ -107,7 +109,7 @@ impl Archives {
             (Target::Table, MonthlyTable::ContextLogs) => return Err(ArchiveError::NoArchiveTable),
         };
         let archiver = self.at(store)?;
-        archiver.remove_abandoned().await?;
+        archiver.tidy().await;
         for old in self.old(table, before, restored).await? {
             match archiver.archive(table, old, now).await {
                 Ok(Some(month)) => {

@@ -28,6 +28,7 @@ mod parquet_reader;
 mod parquet_writer;
 mod policy;
 mod restore;
+mod steps;
 mod target;
 mod upload;
 

@@ -13,12 +13,11 @@ use object_store::path::Path;
 use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use sha2::{Digest, Sha256};
 
+use super::steps::{hex, refused, within};
 use super::target::{Place, StoreUrl};
 use super::upload::Upload;
 use super::{ArchiveError, Manifest, PartName};
 
-/// The longest that one step is waited for, with its retries: a request, a piece of an upload or of a download.
-pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 /// The longest that a single request is, and the retries of one step.
 const REQUEST: Duration = Duration::from_secs(60);
 const RETRIES: usize = 5;
@@ -69,6 +68,11 @@ impl ArchiveStore {
             }
         };
         Ok(Self { prefix: Path::from(prefix), url, objects })
+    }
+
+    /// A store of the caller's, known by this address.
+    pub fn of(url: &str, objects: Arc<dyn ObjectStore>) -> Self {
+        Self { url: url.to_owned(), prefix: Path::default(), objects }
     }
 
     /// Its address.
@@ -169,25 +173,4 @@ fn bucket(name: &str) -> Result<impl ObjectStore + use<>, object_store::Error> {
         .with_client_options(ClientOptions::new().with_timeout(REQUEST).with_allow_http(plain))
         .with_retry(retry)
         .build()
-}
-
-/// Waits for a step, within its deadline.
-pub(super) async fn within<T>(
-    action: &'static str,
-    path: &str,
-    step: impl Future<Output = Result<T, object_store::Error>>,
-) -> Result<T, ArchiveError> {
-    match tokio::time::timeout(PATIENCE, step).await {
-        Ok(done) => done.map_err(|cause| refused(action, path, cause)),
-        Err(_) => Err(ArchiveError::Slow { action, path: path.to_owned(), after: PATIENCE }),
-    }
-}
-
-fn refused(action: &'static str, path: &str, cause: object_store::Error) -> ArchiveError {
-    ArchiveError::Objects { action, path: path.to_owned(), cause }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -33,6 +33,7 @@ impl Archiver {
         month: Month,
         now: DateTime<Utc>,
     ) -> Result<Restored, ArchiveError> {
+        // What is left of a broken-off run is no part of the month.
         self.remove_abandoned().await?;
         let (parts, _) = self.store.list(&PartName::folder(table, month)).await?;
         if parts.is_empty() {

@@ -5,7 +5,7 @@ use object_store::{MultipartUpload, WriteMultipart};
 use sha2::{Digest, Sha256};
 
 use super::ArchiveError;
-use super::objects::{hex, within};
+use super::steps::{hex, within};
 
 /// Bytes of a piece, and how many are on their way at once: the memory of an upload is their product. S3 takes at most
 /// 10,000 pieces, so a file may have 80 GB.

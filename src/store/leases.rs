@@ -6,13 +6,9 @@ use uuid::Uuid;
 
 use super::{Database, StoreError};
 
-/// How long a lease lasts that is renewed while its work goes on, and how often it is.
-const RENEWED_LASTS: Duration = Duration::from_secs(60);
-const RENEWED_EVERY: Duration = Duration::from_secs(15);
-
 impl Database {
-    /// Does work that may take long, under a lease that is renewed until it is done; `None` where another holder has it.
-    /// Needs the owner's rights.
+    /// Does work that may take long, under a lease that is renewed four times as often as it would end; `None` where another
+    /// holder has it. Needs the owner's rights.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] where it could not be renewed in time; the work was broken off then.
@@ -20,14 +16,15 @@ impl Database {
         &self,
         duty: &str,
         holder: Uuid,
+        lasts: Duration,
         work: impl Future<Output = T>,
     ) -> Result<Option<T>, StoreError> {
-        if !self.take_lease(duty, holder, RENEWED_LASTS).await? {
+        if !self.take_lease(duty, holder, lasts).await? {
             return Ok(None);
         }
         let done = tokio::select! {
             done = work => done,
-            () = self.renew_until_lost(duty, holder) => return Err(StoreError::LostLease { duty: duty.to_owned() }),
+            () = self.renew_until_lost(duty, holder, lasts) => return Err(StoreError::LostLease { duty: duty.to_owned() }),
         };
         if let Err(error) = self.release_lease(duty, holder).await {
             tracing::debug!(%error, duty, "a lease was not given back; it will end by itself");
@@ -35,13 +32,14 @@ impl Database {
         Ok(Some(done))
     }
 
-    async fn renew_until_lost(&self, duty: &str, holder: Uuid) {
+    async fn renew_until_lost(&self, duty: &str, holder: Uuid, lasts: Duration) {
+        let every = lasts / 4;
         let mut renewed = Instant::now();
-        // One renewal may fail; its work ends before another holder can begin.
-        while renewed.elapsed() < RENEWED_LASTS - RENEWED_EVERY {
-            tokio::time::sleep(RENEWED_EVERY).await;
+        // A renewal may fail; the work ends before another holder can begin.
+        while renewed.elapsed() <= lasts / 2 {
+            tokio::time::sleep(every).await;
             let asked = Instant::now();
-            match tokio::time::timeout(RENEWED_EVERY, self.take_lease(duty, holder, RENEWED_LASTS)).await {
+            match tokio::time::timeout(every, self.take_lease(duty, holder, lasts)).await {
                 Ok(Ok(true)) => renewed = asked,
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => tracing::warn!(%error, duty, "a lease could not be renewed; it is tried again"),
