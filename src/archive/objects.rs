@@ -82,10 +82,10 @@ impl ArchiveStore {
 
     /// The parts that have a manifest, and the other objects, below a folder; each in order.
     pub(super) async fn list(&self, folder: &str) -> Result<(Vec<PartName>, Vec<ObjectMeta>), ArchiveError> {
-        let prefix = self.path(folder);
+        let (prefix, place) = (self.path(folder), format!("{}/{folder}", self.url));
         let mut listed = self.objects.list(Some(&prefix));
         let (mut parts, mut others) = (Vec::new(), Vec::new());
-        while let Some(object) = within("list", folder, listed.try_next()).await? {
+        while let Some(object) = within("list", &place, listed.try_next()).await? {
             let name = self.name(&object.location);
             match name.strip_suffix(".json").and_then(|stem| stem.parse().ok()) {
                 Some(part) => parts.push(part),

@@ -77,7 +77,7 @@ impl FromStr for StoreUrl {
             ("s3", Some(bucket)) => {
                 Place::Bucket { name: bucket.to_owned(), prefix: path.trim_start_matches('/').to_owned() }
             }
-            _ => return Err(wrong(&format!("{text:?} is neither"))),
+            _ => return Err(wrong(&format!("{text:?} names no store"))),
         };
         url.set_path(&path);
         Ok(Self { url, place })

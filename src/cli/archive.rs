@@ -22,14 +22,14 @@ enum Command {
     /// List months, in the database and in the object store: rows, bytes, where they lie
     List {
         #[command(flatten)]
-        from: From,
+        from: Source,
         #[command(flatten)]
         settings: Settings,
     },
     /// Move whole months out of a live table; each is read back and compared before it is dropped
     Run {
         #[command(flatten)]
-        run: Run,
+        run: Leaving,
         #[command(flatten)]
         settings: Settings,
     },
@@ -42,28 +42,28 @@ enum Command {
         #[arg(long, default_value_t = MonthlyTable::Metrics)]
         table: MonthlyTable,
         #[command(flatten)]
-        from: From,
+        from: Source,
         #[command(flatten)]
         settings: Settings,
     },
     /// Read everything in the object store, and compare it with its manifests and with what this database has archived
     Verify {
         #[command(flatten)]
-        from: From,
+        from: Source,
         #[command(flatten)]
         settings: Settings,
     },
 }
 
 #[derive(Debug, Args)]
-struct From {
+struct Source {
     /// The object store: file:///directory or s3://bucket/prefix [default: that of --archive-to]
     #[arg(long)]
     from: Option<StoreUrl>,
 }
 
 #[derive(Debug, Args)]
-struct Run {
+struct Leaving {
     /// time_series_metrics or ai_context_logs
     #[arg(long, default_value_t = MonthlyTable::Metrics)]
     table: MonthlyTable,
@@ -121,7 +121,7 @@ impl Command {
     }
 }
 
-impl From {
+impl Source {
     fn store(&self, config: &Config) -> Result<StoreUrl, Failure> {
         match (&self.from, &config.archive.target) {
             (Some(url), _) | (None, Target::Store(url)) => Ok(url.clone()),
@@ -132,7 +132,7 @@ impl From {
     }
 }
 
-impl Run {
+impl Leaving {
     fn target<'a>(&'a self, config: &'a Config) -> &'a Target {
         self.to.as_ref().unwrap_or(&config.archive.target)
     }
@@ -169,7 +169,7 @@ impl Run {
                 self.table, month.month, month.rows, month.bytes
             ));
         }
-        output::line(format_args!("{} rows of {} before {before} are in {target}", outcome.rows, self.table));
+        output::line(format_args!("{} rows of {} before {before} went to {target}", outcome.rows, self.table));
         if outcome.stayed.is_empty() {
             return Ok(());
         }

@@ -57,3 +57,15 @@ fn failed(message: &str) -> ExitCode {
     eprintln!("kindred: {message}");
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Program::command().debug_assert();
+    }
+}

@@ -90,7 +90,8 @@ impl Database {
     /// A connection for what takes as long as it takes, such as building an index: the statement limit of requests does not
     /// fit it. It is none of the pool's, so it ends where it is dropped, and what it was about is undone.
     pub(super) async fn unlimited(&self) -> Result<PgConnection, StoreError> {
-        let options = self.settings.connect_options()?;
+        // That its statements take long is no news.
+        let options = self.settings.connect_options()?.disable_statement_logging();
         let connected = tokio::time::timeout(self.settings.acquire_timeout, options.connect()).await;
         let mut connection = connected.map_err(|_| StoreError::Unavailable(sqlx::Error::PoolTimedOut))??;
         // Between statements an object store may be waited for.
