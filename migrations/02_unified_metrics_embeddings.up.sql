@@ -44,6 +44,26 @@ create table time_series_metrics_archive (
 create index time_series_metrics_archive_entity
     on time_series_metrics_archive (organization_id, entity_type, entity_id, metric_name, recorded_at);
 
+-- Each file of whole months in an object store: begun before it is written, archived in the transaction that drops the
+-- month's partition, restored in the one that brings its rows back, abandoned when its objects are to be removed.
+create table archive_parts (
+    name text constraint archive_parts_pkey primary key,
+    store text not null,
+    table_name text not null,
+    month date not null constraint archive_parts_month_check check (extract(day from month) = 1),
+    state text not null default 'begun'
+        constraint archive_parts_state_check check (state in ('begun', 'archived', 'restored', 'abandoned')),
+    row_count bigint,
+    checksum text,
+    file_bytes bigint,
+    file_sha256 text,
+    begun_at timestamptz not null default now(),
+    archived_at timestamptz,
+    restored_at timestamptz
+);
+
+create index archive_parts_month on archive_parts (table_name, month);
+
 -- Models are shared by all organizations; ids and names only.
 create table embedding_models (
     id text constraint embedding_models_pkey primary key
@@ -158,6 +178,8 @@ select protect_tenant_table('embeddings', 'nobody');
 -- A partition read directly is not covered by its parent's policies: it gets none of the parent's grants, and a lock of
 -- its own.
 alter table time_series_metrics_default enable row level security;
+-- The owner's alone: no policy and no grant.
+alter table archive_parts enable row level security;
 
 create trigger organization_models_updated_at before update on organization_models
     for each row execute function set_updated_at();
@@ -258,6 +280,7 @@ end
 $$;
 
 -- Moves the whole months (UTC) before cutoff's month into the archive; tells how many rows. Safe to run again.
+-- Months that were restored from an object store stay.
 create function archive_metrics_before(cutoff date) returns integer language plpgsql set search_path from current as $$
 declare
     archived_at timestamptz := clock_timestamp();
@@ -277,6 +300,9 @@ begin
         select c.oid::regclass as partition from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'time_series_metrics'::regclass and c.relname ~ '_y\d{4}m\d{2}$'
           and (to_date(right(c.relname, 7), 'YYYY"m"MM') + interval '1 month') at time zone 'UTC' <= before
+          and not exists (select from archive_parts p
+                          where p.table_name = 'time_series_metrics' and p.state = 'restored'
+                            and p.month = to_date(right(c.relname, 7), 'YYYY"m"MM'))
         order by c.relname
     loop
         -- Readers go on until the month is detached; a late writer of it waits, and then finds it gone.

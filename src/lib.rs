@@ -17,6 +17,7 @@
 //! | [`search`] | similar entities; the planner: mirror or Postgres |
 //! | [`versions`], [`ingest`] | the history of a line; what a draft means, embed, write |
 //! | [`maintenance`], [`migrate`], [`catalog`] | duties with the owner's rights; the schema; what is written from it |
+//! | [`archive`] | whole months as Parquet files in an object store, and back |
 //! | [`mirror`] | follows the change feed into the index |
 //! | [`index`], [`store`], [`embed`], [`embedded`] | graphs in memory; SQL; models; the parts that are brought along |
 //! | [`tenancy`], [`ranking`], [`domain`] | pure: callers and roles; roll-up and packing; the values all speak of |
@@ -40,6 +41,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod archive;
 pub mod catalog;
 pub mod cli;
 pub mod context;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SERVICES: [&str; 9] =
-    ["access", "admin", "catalog", "context", "search", "versions", "ingest", "maintenance", "migrate"];
+const SERVICES: [&str; 10] =
+    ["access", "admin", "archive", "catalog", "context", "search", "versions", "ingest", "maintenance", "migrate"];
 
 /// The rooms, and what each may import; `ARCHITECTURE.md` gives the reasons.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -29,7 +29,9 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         // `index`: changes are announced to the mirror.
         ("versions", only(&["ingest", "index", "store", "tenancy", "domain"])),
         ("ingest", only(&["store", "embed", "index", "tenancy", "domain"])),
-        ("maintenance", only(&["store", "tenancy", "domain"])),
+        // `archive`: the scheduler moves months by the same acts as the command.
+        ("maintenance", only(&["archive", "store", "tenancy", "domain"])),
+        ("archive", only(&["store", "tenancy", "domain"])),
         ("migrate", only(&["store", "tenancy", "domain"])),
         ("mirror", only(&["index", "store", "tenancy", "domain"])),
         ("index", only(&["tenancy", "domain"])),
@@ -193,13 +195,15 @@ fn pure_rooms_name_no_clock_disk_network_or_runtime() {
 
 #[test]
 fn each_engine_has_its_place() {
-    let places: [(&str, &[&str]); 7] = [
+    let places: [(&str, &[&str]); 9] = [
         ("hnsw_rs", &["index/hnsw"]),
         ("candle_", &["embed/bert"]),
         ("prost_types", &["grpc/convert", "grpc/proto"]),
         ("tonic::Status", &["grpc/"]),
         ("sqlx::query", &["store/", "migrate/", "catalog/"]),
         ("tiktoken_rs", &["context/tokenizer", "embed/"]),
+        ("parquet::", &["archive/"]),
+        ("object_store::", &["archive/"]),
         ("tokio::spawn", &[]),
     ];
     for file in files() {

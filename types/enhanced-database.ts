@@ -344,6 +344,51 @@ export type Database = {
           },
         ]
       }
+      archive_parts: {
+        Row: {
+          archived_at: string | null
+          begun_at: string
+          checksum: string | null
+          file_bytes: number | null
+          file_sha256: string | null
+          month: string
+          name: string
+          restored_at: string | null
+          row_count: number | null
+          state: "begun" | "archived" | "restored" | "abandoned"
+          store: string
+          table_name: string
+        }
+        Insert: {
+          archived_at?: string | null
+          begun_at?: string
+          checksum?: string | null
+          file_bytes?: number | null
+          file_sha256?: string | null
+          month: string
+          name: string
+          restored_at?: string | null
+          row_count?: number | null
+          state?: "begun" | "archived" | "restored" | "abandoned"
+          store: string
+          table_name: string
+        }
+        Update: {
+          archived_at?: string | null
+          begun_at?: string
+          checksum?: string | null
+          file_bytes?: number | null
+          file_sha256?: string | null
+          month?: string
+          name?: string
+          restored_at?: string | null
+          row_count?: number | null
+          state?: "begun" | "archived" | "restored" | "abandoned"
+          store?: string
+          table_name?: string
+        }
+        Relationships: []
+      }
       chat_messages: {
         Row: {
           content: string

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{key, migrate, organization, search, serve};
+use super::{archive, key, migrate, organization, search, serve};
 
 /// Versioned embeddings, semantic search and RAG context over gRPC
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Organization(organization::Organization),
     /// Create, list and revoke API keys
     Key(key::Key),
+    /// Move old months to an archive and back, and check what lies there
+    Archive(archive::Archive),
     /// Search an organization's embeddings from the command line
     Search(search::Search),
 }
@@ -41,6 +43,7 @@ pub fn run() -> ExitCode {
             Command::Migrate(command) => command.run().await,
             Command::Organization(command) => command.run().await,
             Command::Key(command) => command.run().await,
+            Command::Archive(command) => command.run().await,
             Command::Search(command) => command.run().await,
         }
     });
@@ -53,4 +56,16 @@ pub fn run() -> ExitCode {
 fn failed(message: &str) -> ExitCode {
     eprintln!("kindred: {message}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Program::command().debug_assert();
+    }
 }

@@ -1,5 +1,6 @@
 //! The commands of the `kindred` program.
 
+mod archive;
 mod command;
 mod demo;
 mod key;

@@ -12,6 +12,7 @@ mod filter;
 mod hit;
 mod ids;
 mod model;
+mod month;
 mod vector;
 mod version;
 
@@ -24,5 +25,6 @@ pub use filter::{Filter, TimeRange};
 pub use hit::{ChunkHit, Provenance, ServedBy};
 pub use ids::{ContextLogId, EmbeddingId, KeyId, ModelId, OrganizationId, Revision, UserId};
 pub use model::{Model, Purpose};
+pub use month::Month;
 pub use vector::{MAX_DIMENSIONS, Vector};
 pub use version::{Chunk, Outcome, Version, VersionInfo};

@@ -20,8 +20,6 @@ pub struct MaintenanceSettings {
     pub settle_for: Duration,
     /// How long change rows are kept, in hours.
     pub keep_changes_hours: i32,
-    /// Between two looks at the partitions of months.
-    pub months_interval: Duration,
 }
 
 impl Default for MaintenanceSettings {
@@ -31,7 +29,6 @@ impl Default for MaintenanceSettings {
             settle_rows: 200,
             settle_for: Duration::from_secs(20),
             keep_changes_hours: 24,
-            months_interval: Duration::from_secs(3_600),
         }
     }
 }
@@ -42,17 +39,16 @@ pub struct Scheduler {
     settings: MaintenanceSettings,
     holder: Uuid,
     stop: CancellationToken,
-    months_seen: Option<Instant>,
 }
 
 impl Scheduler {
     /// A scheduler with the owner's rights; `holder` tells this replica apart.
     pub fn new(owner: Database, settings: MaintenanceSettings, holder: Uuid, stop: CancellationToken) -> Self {
-        Self { owner, settings, holder, stop, months_seen: None }
+        Self { owner, settings, holder, stop }
     }
 
     /// Runs until told to stop, then gives its lease back.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -75,7 +71,7 @@ impl Scheduler {
     }
 
     /// One round of every duty, where this replica has the lease.
-    async fn round(&mut self) -> Result<(), StoreError> {
+    async fn round(&self) -> Result<(), StoreError> {
         // Longer than a round's statements may take, so that two replicas never settle the same rows.
         let lasts = self.settings.interval + self.settings.settle_for + Duration::from_secs(60);
         if !self.owner.take_lease(LEASE, self.holder, lasts).await? {
@@ -96,21 +92,6 @@ impl Scheduler {
         }
         metrics::gauge!("kindred_unsettled_rows").set(self.owner.count_unsettled().await? as f64);
         self.owner.prune_changes(self.settings.keep_changes_hours).await?;
-        if self.months_seen.is_none_or(|seen| seen.elapsed() >= self.settings.months_interval) {
-            self.months().await?;
-            self.months_seen = Some(Instant::now());
-        }
-        Ok(())
-    }
-
-    /// Partitions for the months ahead, and the archive for those long past.
-    async fn months(&self) -> Result<(), StoreError> {
-        let made = self.owner.ensure_months().await?;
-        let archived = self.owner.archive_metrics().await?;
-        metrics::counter!("kindred_archived_rows_total").increment(archived);
-        if made > 0 || archived > 0 {
-            tracing::info!(made, archived, "partitions of months were made, rows of old ones archived");
-        }
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn of_database(connection: &mut PgConnection) -> Result<Plan, M
 }
 
 /// Names that the new schema takes in `public` at the cut-over and that no legacy table is known to have.
-const NEW_TABLES: [&str; 21] = [
+const NEW_TABLES: [&str; 22] = [
     "organizations",
     "organization_slugs",
     "organization_members",
@@ -99,6 +99,7 @@ const NEW_TABLES: [&str; 21] = [
     "post_insights",
     "time_series_metrics",
     "time_series_metrics_archive",
+    "archive_parts",
     "embedding_models",
     "organization_models",
     "embedding_versions",

@@ -11,6 +11,7 @@ use super::embedders::{embedder, register};
 use super::{Config, Databases, StartError};
 use crate::access::Gate;
 use crate::admin::Administrator;
+use crate::archive::Archives;
 use crate::context::{Journal, Retriever, Tokenizer};
 use crate::domain::ModelId;
 use crate::embed::{Embedder, Embedders};
@@ -18,7 +19,7 @@ use crate::embedded::PostgresError;
 use crate::grpc::Services;
 use crate::index::{self, IndexReader};
 use crate::ingest::{IngestSettings, Ingestor};
-use crate::maintenance::{MaintenanceSettings, Scheduler};
+use crate::maintenance::{MaintenanceSettings, MonthsSettings, MonthsTask, Scheduler};
 use crate::mirror::{AuditSettings, Auditor, Mirror, MirrorSettings, Snapshots};
 use crate::search::{SearchSettings, Searcher};
 use crate::store::{Database, ModelCatalog};
@@ -28,6 +29,8 @@ use crate::versions::VersionKeeper;
 const QUERY_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How long an organization's models and a credential's verdict are kept.
 const VERDICTS_HOLD: Duration = Duration::from_secs(10);
+/// Between two looks at the partitions of months.
+const MONTHS_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Beyond the drain: what background tasks may take to end.
 const BACKGROUND_END: Duration = Duration::from_secs(10);
 
@@ -126,8 +129,13 @@ impl Application {
             match &databases.owner {
                 Some(owner) => {
                     let settings = MaintenanceSettings::default();
-                    let scheduler = Scheduler::new(owner.clone(), settings, Uuid::now_v7(), stop_background.clone());
+                    let holder = Uuid::now_v7();
+                    let scheduler = Scheduler::new(owner.clone(), settings, holder, stop_background.clone());
                     background.spawn(scheduler.run());
+                    let settings = MonthsSettings { interval: MONTHS_INTERVAL, policy: config.archive.clone() };
+                    let months =
+                        MonthsTask::new(Archives::new(owner.clone()), settings, holder, stop_background.clone());
+                    background.spawn(months.run());
                 }
                 None => tracing::warn!(
                     "KINDRED_OWNER_DATABASE_URL is not set: this replica does no maintenance, so new rows stay outside \
@@ -190,15 +198,7 @@ impl Application {
         self.stop_background.cancel();
         self.background.close();
         let ended = tokio::time::timeout(BACKGROUND_END, self.background.wait()).await.is_ok();
-        self.databases.app.close().await;
-        if let Some(owner) = &self.databases.owner {
-            owner.close().await;
-        }
-        if let Some(server) = self.databases.embedded
-            && let Err(error) = server.stop().await
-        {
-            tracing::warn!(%error, "the private Postgres did not stop cleanly");
-        }
+        self.databases.close().await;
         self.supervision.close();
         let ended = tokio::time::timeout(BACKGROUND_END, self.supervision.wait()).await.is_ok() && ended;
         drained && ended

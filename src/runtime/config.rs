@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Settings, StartError};
+use crate::archive;
 use crate::domain::ModelId;
 use crate::embedded::{default_cache, default_data, running_as_root};
 use crate::grpc::GrpcSettings;
@@ -110,6 +111,8 @@ pub struct Config {
     pub audit_interval: Option<Duration>,
     /// How stale a partition may be.
     pub max_staleness: Duration,
+    /// What is archived when, and where to.
+    pub archive: archive::Policy,
     /// Whether progress bars are shown.
     pub show_progress: bool,
 }
@@ -203,6 +206,7 @@ impl Config {
             snapshot_bytes: faults.count("mirror-snapshots-mib", &settings.mirror_snapshots_mib, 0, 1_048_576) << 20,
             audit_interval: faults.millis_or_never("mirror-audit-ms", &settings.mirror_audit_ms),
             max_staleness: faults.millis("max-staleness-ms", &settings.max_staleness_ms),
+            archive: archive_policy(&mut faults, settings),
             show_progress: true,
         };
         if config.max_staleness < config.mirror_interval * 2 {
@@ -306,6 +310,22 @@ fn index_settings(faults: &mut Faults, settings: &Settings) -> index::Settings {
     }
 }
 
+fn archive_policy(faults: &mut Faults, settings: &Settings) -> archive::Policy {
+    let target = settings.archive_to.trim().parse().unwrap_or_else(|error| {
+        faults.0.push(format!("{}: {error}", named("archive-to")));
+        archive::Target::Table
+    });
+    let context_logs_after_months = match settings.context_logs_months.as_str() {
+        "forever" => None,
+        text => Some(faults.count("context-logs-months", text, 1, 1_200) as u32),
+    };
+    archive::Policy {
+        target,
+        metrics_after_months: faults.count("archive-after-months", &settings.archive_after_months, 1, 1_200) as u32,
+        context_logs_after_months,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -332,6 +352,9 @@ mod tests {
             "--database-url=mysql://secret@host",
             "--embedder-url=ftp://x",
             "--max-staleness-ms=1",
+            "--archive-to=s3://key:secret@bucket/x",
+            "--archive-after-months=0",
+            "--context-logs-months=never",
         ];
         let Err(StartError::Settings(faults)) = config(&arguments) else { panic!("they are wrong") };
         let text = faults.join("\n");
@@ -343,6 +366,9 @@ mod tests {
             "--embedder-url (KINDRED_EMBEDDER_URL)",
             "--embedder-model (KINDRED_EMBEDDER_MODEL): it is missing",
             "--max-staleness-ms (KINDRED_MAX_STALENESS_MS)",
+            "--archive-to (KINDRED_ARCHIVE_TO): store: it holds credentials",
+            "--archive-after-months (KINDRED_ARCHIVE_AFTER_MONTHS): 0 is not a whole number from 1",
+            "--context-logs-months (KINDRED_CONTEXT_LOGS_MONTHS): \"never\"",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }

@@ -47,6 +47,19 @@ impl Databases {
             }
         }
     }
+
+    /// Closes every connection, and stops the private server where this process runs it.
+    pub async fn close(self) {
+        self.app.close().await;
+        if let Some(owner) = &self.owner {
+            owner.close().await;
+        }
+        if let Some(server) = self.embedded
+            && let Err(error) = server.stop().await
+        {
+            tracing::warn!(%error, "the private Postgres did not stop cleanly");
+        }
+    }
 }
 
 impl Urls {

@@ -130,6 +130,19 @@ pub struct Settings {
     #[arg(long, env = "KINDRED_MAX_STALENESS_MS", default_value = "10000", help_heading = "Mirror")]
     pub max_staleness_ms: String,
 
+    /// Where old months go: `table` for time_series_metrics_archive, file:///directory or s3://bucket/prefix for Parquet files
+    #[arg(long, env = "KINDRED_ARCHIVE_TO", default_value = "table", help_heading = "Archive")]
+    pub archive_to: String,
+
+    /// Metrics are archived when their month ended this many months ago
+    #[arg(long, env = "KINDRED_ARCHIVE_AFTER_MONTHS", default_value = "24", help_heading = "Archive")]
+    pub archive_after_months: String,
+
+    /// Context logs leave when their month ended this many months ago: into the object store of --archive-to, else they are
+    /// deleted; `forever` keeps them
+    #[arg(long, env = "KINDRED_CONTEXT_LOGS_MONTHS", default_value = "forever", help_heading = "Archive")]
+    pub context_logs_months: String,
+
     /// Which log lines are written, such as `info` or `kindred=debug,sqlx=warn`
     #[arg(long, env = "KINDRED_LOG", default_value = "info,sqlx::postgres::notice=warn", help_heading = "Logs")]
     pub log: String,

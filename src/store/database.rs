@@ -3,7 +3,6 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
@@ -89,10 +88,15 @@ impl Database {
     }
 
     /// A connection for what takes as long as it takes, such as building an index: the statement limit of requests does not
-    /// fit it. It must be closed after use, so that it never goes back to the pool.
-    pub(super) async fn unlimited(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
+    /// fit it. It is none of the pool's, so it ends where it is dropped, and what it was about is undone.
+    pub(super) async fn unlimited(&self) -> Result<PgConnection, StoreError> {
+        // That its statements take long is no news.
+        let options = self.settings.connect_options()?.disable_statement_logging();
+        let connected = tokio::time::timeout(self.settings.acquire_timeout, options.connect()).await;
+        let mut connection = connected.map_err(|_| StoreError::Unavailable(sqlx::Error::PoolTimedOut))??;
+        // Between statements an object store may be waited for.
+        let limits = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '10min'";
+        sqlx::raw_sql(limits).execute(&mut connection).await?;
         Ok(connection)
     }
 

@@ -41,6 +41,22 @@ pub enum StoreError {
         /// How many it meant.
         meant: u64,
     },
+    /// A column cannot leave the database.
+    #[error("{table}.{column} is of type {found}, of which it is not known how to write it to a file")]
+    UnknownType {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: String,
+        /// Its type's name in Postgres.
+        found: String,
+    },
+    /// Another holder took over what this one was doing.
+    #[error("the lease of {duty} was lost: the database was out of reach for too long, or another holder has it")]
+    LostLease {
+        /// What was being done.
+        duty: String,
+    },
     /// The organization does not exist.
     #[error("there is no such organization")]
     NoOrganization,
@@ -81,11 +97,13 @@ impl From<sqlx::Error> for StoreError {
 impl Classify for StoreError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unavailable(_) | Self::Timeout(_) => Kind::Unavailable,
+            Self::Unavailable(_) | Self::Timeout(_) | Self::LostLease { .. } => Kind::Unavailable,
             Self::Conflict(_) => Kind::Conflict,
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::NoOrganization => Kind::NotFound,
-            Self::BadRow { .. } | Self::UnexpectedRows { .. } | Self::Internal(_) => Kind::Internal,
+            Self::BadRow { .. } | Self::UnexpectedRows { .. } | Self::UnknownType { .. } | Self::Internal(_) => {
+                Kind::Internal
+            }
         }
     }
 

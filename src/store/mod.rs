@@ -3,6 +3,7 @@
 //! Rules that every statement keeps: it runs in a tenant transaction ([`TenantTransaction`]), names
 //! `organization_id` itself (row level security is the second lock, not the router), and runs unchanged on Citus.
 
+mod archive_parts;
 mod bell;
 mod catalog;
 mod changes;
@@ -13,6 +14,9 @@ mod error;
 mod keys;
 mod leases;
 mod models;
+mod month_restore;
+mod month_rows;
+mod monthly;
 mod months;
 mod nearest;
 mod organizations;
@@ -20,6 +24,7 @@ mod revisions;
 mod settling;
 mod versions;
 
+pub use archive_parts::KnownPart;
 pub use bell::{Bell, BellListener};
 pub use catalog::{CatalogError, ModelCatalog};
 pub use changes::Changes;
@@ -29,6 +34,10 @@ pub use embeddings::{NewChunk, StoredContent};
 pub use error::StoreError;
 pub use keys::ApiKey;
 pub use models::ModelStatus;
+pub use month_restore::{Merge, MonthRestore};
+pub use month_rows::{LockedMonth, MonthSnapshot, PartFacts};
+pub use monthly::{Column, ColumnType, MonthlyTable, Row, Value};
+pub use months::{MonthPlace, MonthRows, OldMonth};
 pub use nearest::NearestQuery;
 pub use organizations::{NewOrganization, Organization};
 pub use versions::{Head, NewVersion};

@@ -1,6 +1,6 @@
 //! What maintenance does with the owner's rights: model indexes, settling, the length of the change log.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::nearest::indexed_expression;
 use super::{Database, StoreError};
@@ -43,7 +43,7 @@ impl Database {
             model.id
         );
         let mut connection = self.unlimited().await?;
-        let made = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await;
+        let made = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await;
         connection.close().await?;
         made?;
         Ok(true)

@@ -84,6 +84,7 @@ async fn names_are_short_and_every_tenant_key_begins_with_the_organization() {
         "embedding_models",
         "instagram_reels",
         "duty_leases",
+        "archive_parts",
         "organization_revisions",
     ];
     for row in rows {
