@@ -1,12 +1,23 @@
 //! Vectors to search in and queries, always the same for the same arguments.
 
 use std::fs;
+use std::path::PathBuf;
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use crate::options::Options;
+/// Which vectors are wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) rows: usize,
+    pub(crate) dimensions: usize,
+    pub(crate) queries: usize,
+    /// A file of little-endian f32 instead of seeded clusters; its last vectors are the queries.
+    pub(crate) vectors: Option<PathBuf>,
+    /// How many vectors are mixed from them with noise instead.
+    pub(crate) mixed: Option<usize>,
+}
 
 /// Unit vectors.
 pub(crate) struct Data {
@@ -25,22 +36,22 @@ const NOISE: f32 = 0.04;
 
 impl Data {
     /// Reads or makes them.
-    pub(crate) fn new(options: &Options) -> Self {
-        let dimensions = options.dimensions;
+    pub(crate) fn new(wanted: &Wanted) -> Self {
+        let dimensions = wanted.dimensions;
         let mut random = StdRng::seed_from_u64(1);
-        let mut vectors = match &options.vectors {
+        let mut vectors = match &wanted.vectors {
             Some(file) => {
                 let bytes = fs::read(file).unwrap();
                 let components: Vec<f32> = bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect();
                 components.chunks_exact(dimensions).map(|vector| unit(vector.to_vec())).collect()
             }
-            None => clusters(options.rows + options.queries, dimensions, &mut random),
+            None => clusters(wanted.rows + wanted.queries, dimensions, &mut random),
         };
         vectors.shuffle(&mut StdRng::seed_from_u64(2));
-        if let Some(count) = options.mixed {
-            vectors = mixed(&vectors, count + options.queries, &mut random);
+        if let Some(count) = wanted.mixed {
+            vectors = mixed(&vectors, count + wanted.queries, &mut random);
         }
-        let queries = vectors.split_off(vectors.len() - options.queries);
+        let queries = vectors.split_off(vectors.len() - wanted.queries);
         Self { dimensions, rows: vectors, queries }
     }
 

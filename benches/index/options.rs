@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use kindred::index::Builder;
 
+use crate::data::Wanted;
+
 /// The arguments.
 pub(crate) struct Options {
     pub(crate) rows: usize,
@@ -20,6 +22,17 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The vectors that are wanted.
+    pub(crate) fn vectors(&self) -> Wanted {
+        Wanted {
+            rows: self.rows,
+            dimensions: self.dimensions,
+            queries: self.queries,
+            vectors: self.vectors.clone(),
+            mixed: self.mixed,
+        }
+    }
+
     /// Panics where it does not know an argument.
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Self {
         let mut options = Self {

@@ -20,18 +20,18 @@ use crate::server::Child;
 
 /// What a load of searches came to.
 #[derive(Debug, Clone, Copy)]
-pub struct Load {
-    pub clients: usize,
-    pub qps: f64,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
+pub(crate) struct Load {
+    pub(crate) clients: usize,
+    pub(crate) qps: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     /// Of the server alone; 0 where it was not counted.
-    pub cpu_microseconds: f64,
+    pub(crate) cpu_microseconds: f64,
 }
 
 impl Load {
     /// From the times of all calls.
-    pub fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64) -> Self {
+    pub(crate) fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64) -> Self {
         took.sort_unstable_by(f64::total_cmp);
         let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize] * 1e3;
         Self {
@@ -44,7 +44,7 @@ impl Load {
     }
 
     /// A line of the table.
-    pub fn print(&self, name: &str, recall: Option<f64>) {
+    pub(crate) fn print(&self, name: &str, recall: Option<f64>) {
         let recall = recall.map_or(String::new(), |recall| format!("{recall:.4}"));
         let cpu = if self.cpu_microseconds > 0.0 { format!("{:.1}", self.cpu_microseconds) } else { String::new() };
         println!("{name:<34} {recall:>9} {:>9.0} {:>9.3} {:>9.3} {cpu:>12}", self.qps, self.p50_ms, self.p99_ms);
@@ -53,13 +53,13 @@ impl Load {
 
 /// Calls one server.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     channel: Channel,
     authorization: tonic::metadata::MetadataValue<tonic::metadata::Ascii>,
 }
 
 impl Client {
-    pub async fn connect(server: &Child) -> Self {
+    pub(crate) async fn connect(server: &Child) -> Self {
         let channel = Channel::from_shared(server.endpoint.clone()).unwrap().tcp_nodelay(true).connect().await.unwrap();
         Self { channel, authorization: format!("Bearer {}", server.key).parse().unwrap() }
     }
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// Streams every row in, and tells at which rate they were acknowledged.
-    pub async fn ingest(&self, data: &Data) {
+    pub(crate) async fn ingest(&self, data: &Data) {
         let begun = Instant::now();
         self.upsert(data.rows.iter().enumerate()).await;
         let rate = data.rows.len() as f64 / begun.elapsed().as_secs_f64();
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Searches until the mirror answers, by its graph where there are rows enough for one.
-    pub async fn until_hot(&self, data: &Data) {
+    pub(crate) async fn until_hot(&self, data: &Data) {
         let begun = Instant::now();
         let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
         while self.search(&data.queries[0]).await.served_by() != wanted {
@@ -113,7 +113,7 @@ impl Client {
     }
 
     /// Recall of the service's answers.
-    pub async fn recall(&self, data: &Data, truth: &[Vec<usize>]) -> f64 {
+    pub(crate) async fn recall(&self, data: &Data, truth: &[Vec<usize>]) -> f64 {
         let mut found = 0;
         for (query, truth) in data.queries.iter().zip(truth) {
             let answer = self.search(query).await;
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// So many callers search without a pause, after a second of warming up.
-    pub async fn load(&self, data: &Data, clients: usize, seconds: u64, server: &Child) -> Load {
+    pub(crate) async fn load(&self, data: &Data, clients: usize, seconds: u64, server: &Child) -> Load {
         self.run(data, clients, Duration::from_secs(1)).await;
         let (cpu, begun) = (server.cpu_seconds(), Instant::now());
         let took = self.run(data, clients, Duration::from_secs(seconds)).await;
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// One caller searches while another upserts at a steady rate.
-    pub async fn load_while_writing(&self, data: &Data, options: &Options, server: &Child) -> Load {
+    pub(crate) async fn load_while_writing(&self, data: &Data, options: &Options, server: &Child) -> Load {
         let writer = self.clone();
         let (rate, rows) = (options.writes, data.rows.clone());
         let writing = tokio::task::spawn(async move {

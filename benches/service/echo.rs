@@ -43,7 +43,7 @@ impl SearchService for Echo {
 }
 
 /// Serves until standard input ends; says where.
-pub async fn serve() {
+pub(crate) async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{} - -", listener.local_addr().unwrap());
     let server = Server::builder().tcp_nodelay(true).add_service(SearchServiceServer::new(Echo));

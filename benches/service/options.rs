@@ -1,24 +1,26 @@
 //! What was asked for.
 
+use std::path::PathBuf;
+
 use crate::data::Wanted;
 
 /// What was asked for.
 #[derive(Debug, Clone)]
-pub struct Options {
-    pub child: Option<String>,
-    pub rows: usize,
-    pub dimensions: usize,
-    pub queries: usize,
-    pub seconds: u64,
-    pub ef: usize,
-    pub vectors: Option<String>,
-    pub mixed: Option<usize>,
-    pub writes: u64,
+pub(crate) struct Options {
+    pub(crate) child: Option<String>,
+    pub(crate) rows: usize,
+    pub(crate) dimensions: usize,
+    pub(crate) queries: usize,
+    pub(crate) seconds: u64,
+    pub(crate) ef: usize,
+    pub(crate) vectors: Option<PathBuf>,
+    pub(crate) mixed: Option<usize>,
+    pub(crate) writes: u64,
 }
 
 impl Options {
     /// Reads the arguments; cargo's own `--bench` is passed over.
-    pub fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
         let mut options = Self {
             child: None,
             rows: 20_000,
@@ -41,7 +43,7 @@ impl Options {
                 "--queries" => options.queries = number(),
                 "--seconds" => options.seconds = number() as u64,
                 "--ef" => options.ef = number(),
-                "--vectors" => options.vectors = Some(value),
+                "--vectors" => options.vectors = Some(value.into()),
                 "--mixed" => options.mixed = Some(number()),
                 "--writes" => options.writes = number() as u64,
                 _ => panic!("{flag} is not known"),
@@ -51,7 +53,7 @@ impl Options {
     }
 
     /// The vectors that are wanted.
-    pub fn data(&self) -> Wanted {
+    pub(crate) fn data(&self) -> Wanted {
         Wanted {
             rows: self.rows,
             dimensions: self.dimensions,

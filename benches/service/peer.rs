@@ -12,7 +12,7 @@ use crate::client::Load;
 use crate::data::Data;
 
 /// The best ten rows of each query, by brute force.
-pub fn truth(data: &Data) -> Vec<Vec<usize>> {
+pub(crate) fn truth(data: &Data) -> Vec<Vec<usize>> {
     let best = |query: &Vec<f32>| {
         let score = |row: &Vec<f32>| row.iter().zip(query).map(|(left, right)| left * right).sum::<f32>();
         let mut scored: Vec<(usize, f32)> = data.rows.iter().map(score).enumerate().collect();
@@ -23,7 +23,7 @@ pub fn truth(data: &Data) -> Vec<Vec<usize>> {
 }
 
 /// Searches at the least ef_search that reaches a recall of 0.95, and 0.99, by one and by four connections.
-pub async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], seconds: u64) -> Vec<(String, f64, Load)> {
+pub(crate) async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], seconds: u64) -> Vec<(String, f64, Load)> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let begun = Instant::now();
     let make = format!(

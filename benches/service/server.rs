@@ -20,17 +20,17 @@ use tokio_util::task::TaskTracker;
 use crate::options::Options;
 
 /// A server in a process of its own.
-pub struct Child {
+pub(crate) struct Child {
     process: std::process::Child,
     input: Option<ChildStdin>,
-    pub endpoint: String,
-    pub key: String,
-    pub owner_url: String,
+    pub(crate) endpoint: String,
+    pub(crate) key: String,
+    pub(crate) owner_url: String,
 }
 
 impl Child {
     /// Starts this program again as a server and waits until it says where it is.
-    pub fn start(which: &str, options: &Options) -> Self {
+    pub(crate) fn start(which: &str, options: &Options) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([
             "--child",
@@ -50,7 +50,7 @@ impl Child {
     }
 
     /// CPU seconds so far, all threads, user and system.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         // The name may hold spaces; user and system time are the 12th and 13th number behind it, in hundredths of a second.
         let behind_name = stat.rsplit_once(") ").unwrap().1;
@@ -59,20 +59,20 @@ impl Child {
     }
 
     /// Resident memory in megabytes.
-    pub fn resident_megabytes(&self) -> f64 {
+    pub(crate) fn resident_megabytes(&self) -> f64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id())).unwrap();
         statm.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0 / 1e6
     }
 
     /// Lets it end by itself.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         drop(self.input.take());
         self.process.wait().unwrap();
     }
 }
 
 /// Resolves when whoever started this process lets go of it.
-pub async fn input_ended() {
+pub(crate) async fn input_ended() {
     let mut nothing = Vec::new();
     let _ = tokio::io::stdin().read_to_end(&mut nothing).await;
 }
@@ -103,7 +103,7 @@ struct Defaults {
 }
 
 /// The service on a fresh private Postgres; serves until standard input ends, says where and with which key.
-pub async fn serve(options: &Options) {
+pub(crate) async fn serve(options: &Options) {
     let cache = std::env::var_os("KINDRED_CACHE_DIR").map(PathBuf::from);
     let cache = cache.or_else(|| default_cache(running_as_root(), |name| std::env::var_os(name))).unwrap();
     let binaries = fetch(&Part::postgres().unwrap(), &FetchSettings::new(cache)).await.unwrap();

@@ -132,7 +132,7 @@ impl Snapshots {
                 Some((about.modified().ok()?, about.len(), key_of(&entry.path())?))
             })
             .collect();
-        files.sort_by(|left, right| right.0.cmp(&left.0));
+        files.sort_by_key(|file| std::cmp::Reverse(file.0));
         let mut taken = 0;
         files.retain(|(_, size, _)| {
             taken += size;
