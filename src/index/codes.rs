@@ -62,11 +62,15 @@ impl Codes {
     }
 }
 
+/// The multiples of `step` that are nearest to the components, of which none is greater than [`LEVELS`] steps.
 fn encode(vector: &[f32], step: f32, blocks: &mut Vec<Block>) {
+    // At this size a number has no places behind the point, and its last byte counts the ones.
+    const WHOLE: f32 = (3 << 22) as f32;
+    let steps = 1.0 / step;
     for part in vector.chunks(Block::BYTES) {
         let mut block = Block::ZERO;
         for (byte, component) in block.0.iter_mut().zip(part) {
-            *byte = (component / step).round().clamp(-LEVELS, LEVELS) as i8;
+            *byte = (component * steps + WHOLE).to_bits() as i8;
         }
         blocks.push(block);
     }
@@ -88,5 +92,41 @@ impl Scorer for CodeScorer<'_> {
     #[inline(always)]
     fn prefetch(&self, node: u32) {
         prefetch(self.codes.code(node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn codes_are_the_nearest_multiples(
+            vectors in proptest::collection::vec(proptest::collection::vec(-1.0_f32..1.0, 70), 1..5),
+        ) {
+            let codes = Codes::new(70, vectors.iter().map(Vec::as_slice));
+            let greatest = vectors.iter().flatten().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
+            for (at, vector) in (0..).zip(&vectors) {
+                let code: Vec<i8> = codes.code(at).iter().flat_map(|block| block.0).collect();
+                prop_assert_eq!(&code[70..], &[0; 58]);
+                for (multiple, component) in code.iter().zip(vector) {
+                    let exact = component / greatest * LEVELS;
+                    prop_assert!((f32::from(*multiple) - exact).abs() <= 0.501, "{} is not {}", multiple, exact);
+                    prop_assert!(*multiple >= -127);
+                }
+            }
+            let mut query = Vec::new();
+            Codes::encode_query(&vectors[0], &mut query);
+            prop_assert_eq!(codes.scorer(&query).score(0), (kernels().codes)(codes.code(0), &query));
+        }
+    }
+
+    #[test]
+    fn zeros_have_a_code() {
+        let mut query = Vec::new();
+        Codes::encode_query(&[0.0, -0.0], &mut query);
+        assert_eq!(query, [Block::ZERO]);
     }
 }

@@ -5,7 +5,11 @@ use ndarray::ArrayView2;
 use super::admission::Admission;
 use super::cosine::cosine;
 use super::graph::{Effort, Graph, Scored, best, better_first};
+use super::kernels::prefetch;
 use super::scorer::row_of;
+
+/// So many rows ahead are announced before they are scored: those that a filter admits lie here and there.
+const AHEAD: usize = 2;
 
 /// Scans a matrix of unit vectors, one a row, contiguous.
 pub(super) struct Exact<'a> {
@@ -35,7 +39,13 @@ impl Exact<'_> {
     }
 
     fn score(&self, query: &[f32], admission: &Admission<'_>) -> impl Iterator<Item = Scored> {
-        admission.iter().map(|row| (row, cosine(query, row_of(self.matrix, row))))
+        let mut ahead = admission.iter().skip(AHEAD);
+        admission.iter().map(move |row| {
+            if let Some(ahead) = ahead.next() {
+                prefetch(row_of(self.matrix, ahead));
+            }
+            (row, cosine(query, row_of(self.matrix, row)))
+        })
     }
 }
 

@@ -25,7 +25,7 @@ impl Effort {
 
 /// How many candidates of an approximate first look are looked at again for `k` results.
 pub(super) fn first_look(k: usize) -> usize {
-    k.saturating_add(k / 2).saturating_add(16)
+    k.saturating_add(k / 2).saturating_add(4)
 }
 
 /// Finds the rows of a segment that are nearest to a query.

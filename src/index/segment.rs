@@ -13,6 +13,7 @@ use super::entry::{Row, order_of_entities};
 use super::error::IndexError;
 use super::exact::Exact;
 use super::flat_graph::FlatGraph;
+use super::pages::vec_in_large_pages;
 use super::settings::Settings;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
@@ -60,7 +61,7 @@ impl Segment {
         if let Some(pair) = parted.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
             return Err(IndexError::Repeated { id: pair[0].0.id });
         }
-        let mut components = Vec::with_capacity(parted.len() * dimensions);
+        let mut components = vec_in_large_pages(parted.len() * dimensions);
         let mut rows = Vec::with_capacity(parted.len());
         for (row, vector) in parted {
             components.extend_from_slice(vector.as_slice());

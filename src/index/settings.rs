@@ -34,7 +34,7 @@ pub struct Settings {
     pub memory_budget_bytes: u64,
     /// How many rows are scanned in the time of a search of the graph by `ef_search` candidates. A filter that admits
     /// fewer is answered by scanning just those; where it admits only a share of the rows, so that the graph takes longer,
-    /// the limit grows with that. Default 500, as measured for 384 dimensions; 0 takes the graph wherever there is one.
+    /// the limit grows with that. Default 1,000, as measured for 384 dimensions; 0 takes the graph wherever there is one.
     pub exact_filter_below: usize,
 }
 
@@ -50,7 +50,7 @@ impl Settings {
         compressed: true,
         ef_search: 100,
         memory_budget_bytes: 1 << 30,
-        exact_filter_below: 500,
+        exact_filter_below: 1_000,
     };
 }
 

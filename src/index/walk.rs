@@ -8,10 +8,7 @@ use super::layers::{Layer, Layers};
 use super::scorer::Scorer;
 
 /// So many nodes ahead are announced before they are scored.
-const AHEAD: usize = 6;
-
-/// Wanted nodes that a walk begins with besides those near the query, of each list.
-const SEEDS: usize = 16;
+const AHEAD: usize = 8;
 
 /// A node and its score in one number, so that comparing candidates is comparing numbers: greater is nearer, ties go to
 /// the lower node. The lowest bit says whether its links are still to be followed.
@@ -128,8 +125,6 @@ pub(super) struct Scratch {
     seen: Seen,
     fresh: Vec<u32>,
     open: BinaryHeap<Candidate>,
-    /// The nodes that the last descent began with, in descending order.
-    entries: Vec<Candidate>,
     /// What the last walk found.
     pub(super) pool: Pool,
     /// Room for the code of a query.
@@ -147,13 +142,10 @@ pub(super) fn descend<S: Scorer>(
     scratch: &mut Scratch,
 ) {
     let highest = layers.0.len() - 1;
-    let Scratch { entries, pool, .. } = &mut *scratch;
-    entries.clear();
-    entries
-        .extend((0..layers.0[highest].len().min(linked) as u32).map(|node| Candidate::new(scorer.score(node), node)));
-    entries.sort_unstable_by(|left, right| right.cmp(left));
-    pool.restart(ef);
-    pool.best.extend_from_slice(&entries[..entries.len().min(pool.most)]);
+    scratch.pool.restart(ef);
+    for node in 0..layers.0[highest].len().min(linked) as u32 {
+        scratch.pool.offer(Candidate::new(scorer.score(node), node));
+    }
     for layer in layers.0[layer + 1..].iter().rev() {
         walk(scorer, layer, ef, scratch);
     }
@@ -214,7 +206,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Walks on from the pool, and from the nearest wanted nodes that the descent began with, along the links of a layer until the `ef` nearest nodes are found and, of each list that is
+/// Walks on from the pool along the links of a layer until the `ef` nearest nodes are found and, of each list that is
 /// wanted, as many as its pool may hold. Says whether it could before it gave up.
 pub(super) fn walk_for<S: Scorer>(
     scorer: &S,
@@ -223,20 +215,14 @@ pub(super) fn walk_for<S: Scorer>(
     lists: &mut [Wanted<'_>],
     scratch: &mut Scratch,
 ) -> bool {
-    let Scratch { seen, fresh, open, entries, pool, .. } = scratch;
+    let Scratch { seen, fresh, open, pool, .. } = scratch;
     pool.reopen(effort.ef);
     seen.restart(layer.len());
     open.clear();
-    // Where what is wanted is far from the query, the way to it is long from there.
-    let mut from = pool.best.clone();
-    for list in lists.iter() {
-        from.extend(entries.iter().filter(|entry| (list.admits)(entry.node())).take(SEEDS));
-    }
-    for entry in from {
-        if seen.meet(entry.node()) {
-            open.push(entry);
-            offer_wanted(lists, entry);
-        }
+    for entry in &pool.best {
+        seen.meet(entry.node());
+        open.push(*entry);
+        offer_wanted(lists, *entry);
     }
     let mut bound = lowest_bound(pool, lists);
     let mut near_known = false;
