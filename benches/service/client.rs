@@ -10,6 +10,7 @@ use kindred::grpc::proto::{
     ChunkDraft, Draft, EntityRef, SearchRequest, SearchResponse, ServedBy, UpsertEmbeddingsRequest, Vector,
     search_request,
 };
+use tokio::task::JoinSet;
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -135,7 +136,8 @@ impl Client {
     pub(crate) async fn load_while_writing(&self, data: &Data, options: &Options, server: &Child) -> Load {
         let writer = self.clone();
         let (rate, rows) = (options.writes, data.rows.clone());
-        let writing = tokio::task::spawn(async move {
+        let mut writing = JoinSet::new();
+        writing.spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_millis(100));
             for turn in 0.. {
                 tick.tick().await;
@@ -146,7 +148,7 @@ impl Client {
             }
         });
         let load = self.load(data, 1, options.seconds.max(20), server).await;
-        writing.abort();
+        writing.shutdown().await;
         load
     }
 
@@ -154,26 +156,21 @@ impl Client {
         let queries = Arc::new(data.queries.clone());
         let next = Arc::new(AtomicUsize::new(0));
         let until = Instant::now() + lasts;
-        let callers: Vec<_> = (0..clients)
-            .map(|_| {
-                let (client, queries, next) = (self.clone(), queries.clone(), next.clone());
-                tokio::task::spawn(async move {
-                    let mut took = Vec::new();
-                    while Instant::now() < until {
-                        let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
-                        let begun = Instant::now();
-                        client.search(query).await;
-                        took.push(begun.elapsed().as_secs_f64());
-                    }
-                    took
-                })
-            })
-            .collect();
-        let mut took = Vec::new();
-        for caller in callers {
-            took.extend(caller.await.unwrap());
+        let mut callers = JoinSet::new();
+        for _ in 0..clients {
+            let (client, queries, next) = (self.clone(), queries.clone(), next.clone());
+            callers.spawn(async move {
+                let mut took = Vec::new();
+                while Instant::now() < until {
+                    let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
+                    let begun = Instant::now();
+                    client.search(query).await;
+                    took.push(begun.elapsed().as_secs_f64());
+                }
+                took
+            });
         }
-        took
+        callers.join_all().await.concat()
     }
 }
 

@@ -20,6 +20,7 @@ use client::{Client, Load};
 use options::Options;
 
 #[path = "../index/data.rs"]
+#[allow(dead_code, reason = "the index's bench hands vectors to other programs, too")]
 mod data;
 
 /// How many results are asked for and compared.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pgvector::Vector;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::task::JoinSet;
 
 use crate::K;
 use crate::client::Load;
@@ -93,25 +94,20 @@ async fn load(url: &str, data: &Data, ef: usize, clients: usize, seconds: u64) -
     }
     let begun = Instant::now();
     let until = begun + Duration::from_secs(seconds);
-    let callers: Vec<_> = connections
-        .into_iter()
-        .map(|mut connection| {
-            let (queries, next) = (queries.clone(), next.clone());
-            tokio::task::spawn(async move {
-                let mut took = Vec::new();
-                while Instant::now() < until {
-                    let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
-                    let begun = Instant::now();
-                    search(&mut connection, query).await;
-                    took.push(begun.elapsed().as_secs_f64());
-                }
-                took
-            })
-        })
-        .collect();
-    let mut took = Vec::new();
-    for caller in callers {
-        took.extend(caller.await.unwrap());
+    let mut callers = JoinSet::new();
+    for mut connection in connections {
+        let (queries, next) = (queries.clone(), next.clone());
+        callers.spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < until {
+                let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
+                let begun = Instant::now();
+                search(&mut connection, query).await;
+                took.push(begun.elapsed().as_secs_f64());
+            }
+            took
+        });
     }
+    let took = callers.join_all().await.concat();
     Load::of(clients, took, begun.elapsed(), 0.0)
 }

@@ -58,12 +58,6 @@ impl Child {
         ticks as f64 / 100.0
     }
 
-    /// Resident memory in megabytes.
-    pub(crate) fn resident_megabytes(&self) -> f64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id())).unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0 / 1e6
-    }
-
     /// Lets it end by itself.
     pub(crate) fn stop(mut self) {
         drop(self.input.take());
