@@ -18,7 +18,7 @@
 //! | [`versions`], [`ingest`] | the history of a line; what a draft means, embed, write |
 //! | [`maintenance`], [`migrate`], [`catalog`] | duties with the owner's rights; the schema; what is written from it |
 //! | [`archive`] | whole months as Parquet files in an object store, and back |
-//! | [`mirror`] | follows the change feed into the index |
+//! | [`mirror`] | follows the change feed into the index; its snapshots and its auditor |
 //! | [`index`], [`store`], [`embed`], [`embedded`] | graphs in memory; SQL; models; the parts that are brought along |
 //! | [`tenancy`], [`ranking`], [`domain`] | pure: callers and roles; roll-up and packing; the values all speak of |
 //!

@@ -8,6 +8,8 @@ use std::time::Duration;
 use kindred::grpc::proto::{SearchRequest, ServedBy, Vector, search_request};
 use kindred::runtime::Config;
 use kindred::tenancy::Role;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use crate::embedder::DIMENSIONS;
@@ -42,7 +44,8 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 }
 
 fn direction(number: usize) -> Vec<f32> {
-    (0..DIMENSIONS).map(|at| ((number * 31 + at * 17) as f32).sin()).collect()
+    let mut random = StdRng::seed_from_u64(number as u64);
+    (0..DIMENSIONS).map(|_| random.random_range(-1.0..1.0)).collect()
 }
 
 /// The score of the nearest to this direction, which is 1 only where it is there itself.
