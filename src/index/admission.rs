@@ -64,7 +64,7 @@ impl<'a> Admission<'a> {
     }
 
     /// The rows it admits, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + Clone {
         let all = if self.meeting.is_none() { 0..self.rows } else { 0..0 };
         let meeting = self.meeting.as_deref().into_iter().flatten();
         all.chain(meeting).filter(|row| !self.without.contains(row) && !self.dead.contains(*row))

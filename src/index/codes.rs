@@ -12,6 +12,9 @@ pub(super) struct Codes {
     blocks: Vec<Block>,
     /// Blocks a vector.
     width: usize,
+    step: f32,
+    /// The greatest distance of a vector from what its code stands for.
+    error: f32,
 }
 
 /// The greatest multiple.
@@ -24,17 +27,33 @@ impl Codes {
         let step = greatest.max(f32::MIN_POSITIVE) / LEVELS;
         let width = dimensions.div_ceil(Block::BYTES);
         let mut blocks = vec_in_large_pages(vectors.clone().count() * width);
+        let mut error = 0.0_f32;
         for vector in vectors {
+            let from = blocks.len();
             encode(vector, step, &mut blocks);
+            error = error.max(distance(vector, &blocks[from..], step));
         }
-        Self { blocks, width }
+        Self { blocks, width, step, error }
     }
 
-    /// The code of a query with a step of its own, written over `code`.
-    pub(super) fn encode_query(query: &[f32], code: &mut Vec<Block>) {
+    /// The code of a query with a step of its own, written over `code`; says that step.
+    pub(super) fn encode_query(query: &[f32], code: &mut Vec<Block>) -> f32 {
         let greatest = query.iter().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
+        let step = greatest.max(f32::MIN_POSITIVE) / LEVELS;
         code.clear();
-        encode(query, greatest.max(f32::MIN_POSITIVE) / LEVELS, code);
+        encode(query, step, code);
+        step
+    }
+
+    /// How far, at most, the score of a vector by the code of a query is from its cosine, as a score. Both are of unit
+    /// length; `step` is the query's.
+    ///
+    /// For a query q and a vector x, and q' and x' that their codes stand for, qx - q'x' = (q - q')x + q'(x - x').
+    pub(super) fn most_off(&self, query: &[f32], code: &[Block], step: f32) -> i64 {
+        // What sums of floats may be off.
+        const ROUNDING: f32 = 2e-5;
+        let error = distance(query, code, step);
+        ((error + (1.0 + error) * self.error + ROUNDING) / (step * self.step)).ceil() as i64
     }
 
     /// A vector's code.
@@ -53,7 +72,7 @@ impl Codes {
     pub(super) fn reordered(&self, order: &[u32]) -> Self {
         let mut blocks = vec_in_large_pages(self.blocks.len());
         order.iter().for_each(|at| blocks.extend_from_slice(self.code(*at)));
-        Self { blocks, width: self.width }
+        Self { blocks, ..*self }
     }
 
     /// The bytes they take.
@@ -74,6 +93,12 @@ fn encode(vector: &[f32], step: f32, blocks: &mut Vec<Block>) {
         }
         blocks.push(block);
     }
+}
+
+/// How far a vector is from what its code stands for.
+fn distance(vector: &[f32], code: &[Block], step: f32) -> f32 {
+    let bytes = code.iter().flat_map(|block| block.0);
+    vector.iter().zip(bytes).map(|(component, byte)| (component - f32::from(byte) * step).powi(2)).sum::<f32>().sqrt()
 }
 
 /// Scores vectors by the dot product of codes.
@@ -100,6 +125,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::Vector;
+    use crate::index::cosine::{cosine, unit};
 
     proptest! {
         #[test]
@@ -120,6 +147,27 @@ mod tests {
             let mut query = Vec::new();
             Codes::encode_query(&vectors[0], &mut query);
             prop_assert_eq!(codes.scorer(&query).score(0), (kernels().codes)(codes.code(0), &query));
+        }
+
+        #[test]
+        fn scores_are_no_farther_off_than_it_says(
+            vectors in proptest::collection::vec(proptest::collection::vec(-1.0_f32..1.0, 1..100), 2..5),
+        ) {
+            let dimensions = vectors.iter().map(Vec::len).min().unwrap_or_default();
+            let units: Vec<Vec<f32>> = vectors
+                .into_iter()
+                .map(|vector| Vector::new(vector[..dimensions].to_vec()))
+                .filter_map(|vector| vector.ok().map(|vector| unit(vector).into_inner()))
+                .collect();
+            prop_assume!(units.len() > 1);
+            let codes = Codes::new(dimensions, units.iter().map(Vec::as_slice));
+            let mut query = Vec::new();
+            let step = Codes::encode_query(&units[0], &mut query);
+            let most = codes.most_off(&units[0], &query, step);
+            for (at, vector) in (0..).zip(&units) {
+                let exact = f64::from(cosine(&units[0], vector)) / f64::from(step * codes.step);
+                prop_assert!((exact - f64::from(codes.scorer(&query).score(at))).abs() <= most as f64);
+            }
         }
     }
 

@@ -3,17 +3,24 @@
 use ndarray::ArrayView2;
 
 use super::admission::Admission;
+use super::codes::Codes;
 use super::cosine::cosine;
 use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::kernels::prefetch;
-use super::scorer::row_of;
+use super::nodes::Nodes;
+use super::scorer::{Scorer, row_of};
+use super::walk::{Candidate, Pool};
 
 /// So many rows ahead are announced before they are scored: those that a filter admits lie here and there.
 const AHEAD: usize = 2;
+/// Of fewer rows there is no first look.
+const FEW: usize = 64;
 
 /// Scans a matrix of unit vectors, one a row, contiguous.
 pub(super) struct Exact<'a> {
     pub(super) matrix: ArrayView2<'a, f32>,
+    /// Codes of the rows' vectors, where there are some: they tell most of the rows that cannot be among the best.
+    pub(super) codes: Option<(&'a Codes, &'a Nodes)>,
 }
 
 impl Exact<'_> {
@@ -25,32 +32,71 @@ impl Exact<'_> {
         admission: &Admission<'_>,
         same_group: impl Fn(u32, u32) -> bool,
     ) -> Vec<Scored> {
-        let mut scored = self.score(query, admission).peekable();
-        let groups = std::iter::from_fn(|| {
-            let mut first = scored.next()?;
-            while let Some(other) = scored.next_if(|other| same_group(first.0, other.0)) {
-                if better_first(&other, &first).is_lt() {
-                    first = other;
-                }
-            }
-            Some(first)
-        });
-        best(groups, k)
+        match self.contenders(query, k, admission, &same_group) {
+            Some(rows) => best(firsts(self.score(query, rows.iter().copied()), same_group), k),
+            None => best(firsts(self.score(query, admission.iter()), same_group), k),
+        }
     }
 
-    fn score(&self, query: &[f32], admission: &Admission<'_>) -> impl Iterator<Item = Scored> {
-        let mut ahead = admission.iter().skip(AHEAD);
-        admission.iter().map(move |row| {
+    fn score(&self, query: &[f32], rows: impl Iterator<Item = u32> + Clone) -> impl Iterator<Item = Scored> {
+        let mut ahead = rows.clone().skip(AHEAD);
+        rows.map(move |row| {
             if let Some(ahead) = ahead.next() {
                 prefetch(row_of(self.matrix, ahead));
             }
             (row, cosine(query, row_of(self.matrix, row)))
         })
     }
+
+    /// The rows of which, as far as their codes can tell, any may be the best of one of the `k` best groups. By codes a
+    /// score is off by no more than is known, so that none is missed.
+    fn contenders(
+        &self,
+        query: &[f32],
+        k: usize,
+        admission: &Admission<'_>,
+        same_group: &impl Fn(u32, u32) -> bool,
+    ) -> Option<Vec<u32>> {
+        const AHEAD: usize = 6;
+        let (codes, nodes) = self.codes.filter(|_| k > 0 && admission.len() >= FEW.max(k.saturating_mul(4)))?;
+        let mut code = Vec::new();
+        let step = Codes::encode_query(query, &mut code);
+        let scorer = codes.scorer(&code);
+        let mut ahead = admission.iter().skip(AHEAD);
+        let mut scored: Vec<(u32, i32)> = Vec::with_capacity(admission.len());
+        for row in admission.iter() {
+            if let Some(ahead) = ahead.next() {
+                scorer.prefetch(nodes.of_row(ahead));
+            }
+            scored.push((row, scorer.score(nodes.of_row(row))));
+        }
+        let mut groups = Pool::holding(k);
+        for group in scored.chunk_by(|left, right| same_group(left.0, right.0)) {
+            let best = group.iter().map(|(row, score)| Candidate::new(*score, *row)).max();
+            best.map(|best| groups.offer(best));
+        }
+        let least = groups.best().get(k - 1)?.score();
+        let least = i64::from(least) - 2 * codes.most_off(query, &code, step);
+        Some(scored.into_iter().filter(|(_, score)| i64::from(*score) >= least).map(|(row, _)| row).collect())
+    }
+}
+
+/// The best of each group of rows that lie together.
+fn firsts(scored: impl Iterator<Item = Scored>, same_group: impl Fn(u32, u32) -> bool) -> impl Iterator<Item = Scored> {
+    let mut scored = scored.peekable();
+    std::iter::from_fn(move || {
+        let mut first = scored.next()?;
+        while let Some(other) = scored.next_if(|other| same_group(first.0, other.0)) {
+            if better_first(&other, &first).is_lt() {
+                first = other;
+            }
+        }
+        Some(first)
+    })
 }
 
 impl Graph for Exact<'_> {
     fn search(&self, query: &[f32], k: usize, _effort: Effort, admission: &Admission<'_>) -> Vec<Scored> {
-        best(self.score(query, admission), k)
+        self.search_groups(query, k, admission, |_, _| false)
     }
 }

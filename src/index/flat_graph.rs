@@ -86,6 +86,11 @@ impl FlatGraph {
         Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, matrix }
     }
 
+    /// The codes of the rows' vectors, by node, where there are some.
+    pub(super) fn codes(&self) -> Option<(&Codes, &Nodes)> {
+        self.codes.as_ref().map(|codes| (codes, &self.nodes))
+    }
+
     /// The bytes it takes beside the matrix.
     pub(super) fn bytes(&self) -> usize {
         self.nodes.bytes() + self.layers.bytes() + self.codes.as_ref().map_or(0, Codes::bytes)
@@ -129,9 +134,8 @@ impl FlatGraph {
 
     /// The candidates for the best rows of each list, by `scorer`; `None` where the walk gave up.
     ///
-    /// Walks until `ef` candidates are found and enough admitted ones: then no nearer node was left out, so that a filter
-    /// costs no recall, whatever it has to do with the query. The fewer rows are admitted, the farther down among all lie
-    /// the results, and the more of what lies before them has to be found.
+    /// Walks until `ef` candidates are found that are admitted: then no nearer node was left out, so that a filter costs no
+    /// recall, whatever it has to do with the query.
     fn candidates<S: Scorer>(
         &self,
         scorer: &S,
@@ -140,7 +144,6 @@ impl FlatGraph {
         scratch: &mut Scratch,
     ) -> Option<Vec<Vec<Candidate>>> {
         let enough = |k: usize| first_look(k).min(self.nodes.len());
-        let held = |k: usize, admission: &Admission<'_>| enough(k).max(effort.admitted(admission.share()));
         descend(scorer, &self.layers, self.layers.len(), 0, UPPER_EF, scratch);
         if let [(k, admission)] = lists
             && admission.is_all()
@@ -157,7 +160,7 @@ impl FlatGraph {
             .map(|((k, admission), admits)| Wanted {
                 admits,
                 share: admission.share(),
-                found: Pool::holding(held(*k, admission)),
+                found: Pool::holding(enough(*k).max(effort.ef)),
             })
             .collect();
         walk_for(scorer, self.layers.base(), effort, &mut wanted, scratch).then(|| {

@@ -10,17 +10,10 @@ pub(super) type Scored = (u32, f32);
 /// How hard a search tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Effort {
-    /// How many candidates, admitted or not, an approximate search weighs at least.
+    /// How many admitted candidates an approximate search weighs at least.
     pub(super) ef: usize,
     /// How many nodes it looks at before it gives up.
     pub(super) most: usize,
-}
-
-impl Effort {
-    /// How many admitted candidates are weighed where only a share of the rows, 0 to 1, is admitted.
-    pub(super) fn admitted(&self, share: f64) -> usize {
-        (self.ef as f64 * share.sqrt()).ceil() as usize
-    }
 }
 
 /// How many candidates of an approximate first look are looked at again for `k` results.

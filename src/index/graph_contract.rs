@@ -76,11 +76,13 @@ proptest! {
         let dead = RoaringBitmap::new();
         let admission = Admission::new(seeds.len() as u32, (!all).then_some(Cow::Borrowed(&admit)), 0..0, &dead);
 
-        let exact = Exact { matrix: matrix.view() };
-        prop_assert_eq!(exact.search(&query, k, EFFORT, &admission), expected);
+        let exact = Exact { matrix: matrix.view(), codes: None };
+        prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), &expected);
         for settings in kinds() {
             let graph = FlatGraph::build(matrix.clone(), &settings).expect("a thread");
             prop_assert_eq!(graph.check(seeds.len()), Ok(()));
+            let exact = Exact { matrix: matrix.view(), codes: graph.codes() };
+            prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), &expected);
             let found = graph.search(&query, k, EFFORT, &admission);
             keeps_the_contract(&found, &matrix, &query, k, &admit)?;
             prop_assert_eq!(found, graph.search(&query, k, EFFORT, &admission), "the same again");

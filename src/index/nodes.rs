@@ -11,6 +11,8 @@ pub(super) struct Nodes {
     rows: Vec<u32>,
     /// Where a node's rows begin in `rows`, and at last where they end.
     starts: Vec<u32>,
+    /// The node of each row.
+    nodes: Vec<u32>,
 }
 
 impl Nodes {
@@ -50,12 +52,16 @@ impl Nodes {
     }
 
     fn from_groups<'a>(groups: impl Iterator<Item = &'a [u32]>) -> Self {
-        let mut nodes = Self { rows: Vec::new(), starts: vec![0] };
+        let (mut rows, mut starts) = (Vec::new(), vec![0]);
         for group in groups {
-            nodes.rows.extend_from_slice(group);
-            nodes.starts.push(nodes.rows.len() as u32);
+            rows.extend_from_slice(group);
+            starts.push(rows.len() as u32);
         }
-        nodes
+        let mut nodes = vec![0; rows.len()];
+        for (node, range) in (0..).zip(starts.windows(2)) {
+            rows[range[0] as usize..range[1] as usize].iter().for_each(|row: &u32| nodes[*row as usize] = node);
+        }
+        Self { rows, starts, nodes }
     }
 
     /// The same nodes in another order: the n-th is what `order[n]` was.
@@ -78,9 +84,14 @@ impl Nodes {
         self.rows[self.starts[node as usize] as usize]
     }
 
+    /// The node of a row.
+    pub(super) fn of_row(&self, row: u32) -> u32 {
+        self.nodes[row as usize]
+    }
+
     /// The bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.rows.as_slice()) + size_of_val(self.starts.as_slice())
+        [&self.rows, &self.starts, &self.nodes].into_iter().map(|numbers| size_of_val(numbers.as_slice())).sum()
     }
 
     /// Examines itself: every one of `rows` rows is in one node.
@@ -114,7 +125,7 @@ mod tests {
         assert_eq!((nodes.rows.clone(), nodes.starts.clone()), (vec![0, 2, 1, 3, 4], vec![0, 2, 4, 5]));
         let reordered = nodes.reordered(&[2, 0, 1]);
         assert_eq!((reordered.rows_of(0), reordered.rows_of(1)), (&[4][..], &[0, 2][..]));
-        assert_eq!((reordered.first_row(2), reordered.check(5)), (1, Ok(())));
+        assert_eq!((reordered.first_row(2), reordered.of_row(3), reordered.check(5)), (1, 2, Ok(())));
         assert_eq!(Nodes::new(Array2::zeros((0, 3)).view()).len(), 0);
     }
 }

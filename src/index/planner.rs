@@ -138,7 +138,7 @@ fn graph_effort(rows: usize, admitted: usize, k: usize, settings: &Settings) -> 
     let most = (admitted as f64 * NODES_A_CANDIDATE / rows_a_candidate).ceil() as usize;
     let effort = Effort { ef, most };
     let share = admitted as f64 / rows as f64;
-    let candidates = first_look(k).max(effort.admitted(share)) as f64 / share;
+    let candidates = first_look(k).max(ef) as f64 / share;
     (admitted as f64 >= rows_a_candidate * candidates).then_some(effort)
 }
 
@@ -152,10 +152,10 @@ mod tests {
         for (rows, admitted, k, most) in [
             (10_000, 10_000, 10, Some(12_000)),
             (20_000, 10_000, 10, Some(12_000)),
-            (100_000, 5_000, 10, Some(6_000)),
-            (100_000, 4_000, 10, None),
-            (1_000_000, 15_000, 10, Some(18_000)),
-            (1_000_000, 10_000, 10, None),
+            (100_000, 8_000, 10, Some(9_600)),
+            (100_000, 7_999, 10, None),
+            (1_000_000, 30_000, 10, Some(36_000)),
+            (1_000_000, 20_000, 10, None),
             (1_000_000, 1_000_000, 1_000, Some(1_200_000)),
             (9_000, 9_000, 1_000, None),
             (600, 600, 10, None),

@@ -121,7 +121,7 @@ impl Segment {
     }
 
     pub(super) fn exact(&self) -> Exact<'_> {
-        Exact { matrix: self.matrix.view() }
+        Exact { matrix: self.matrix.view(), codes: self.graph.as_ref().and_then(FlatGraph::codes) }
     }
 
     /// The rows of an entity.

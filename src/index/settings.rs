@@ -28,13 +28,13 @@ pub struct Settings {
     /// Whether graphs are walked by codes of one byte a component, a quarter of the vectors in addition to them; what is
     /// found is scored by the vectors as they are. Default true.
     pub compressed: bool,
-    /// The fewest candidates weighed when the graph is searched. Default 100.
+    /// The fewest candidates weighed when the graph is searched. Default 128.
     pub ef_search: usize,
     /// Bytes all partitions together may take before the least recently used ones leave. Default 1 GiB.
     pub memory_budget_bytes: u64,
     /// How many rows are scanned in the time of a search of the graph by `ef_search` candidates. A filter that admits
     /// fewer is answered by scanning just those; where it admits only a share of the rows, so that the graph takes longer,
-    /// the limit grows with that. Default 1,000, as measured for 384 dimensions; 0 takes the graph wherever there is one.
+    /// the limit grows with that. Default 2,500, as measured for 384 dimensions; 0 takes the graph wherever there is one.
     pub exact_filter_below: usize,
 }
 
@@ -48,9 +48,9 @@ impl Settings {
         builder: Builder::Own,
         build_threads: 0,
         compressed: true,
-        ef_search: 100,
+        ef_search: 128,
         memory_budget_bytes: 1 << 30,
-        exact_filter_below: 1_000,
+        exact_filter_below: 2_500,
     };
 }
 

@@ -111,7 +111,7 @@ pub struct Settings {
     pub mirror_exact_below: String,
 
     /// Candidates that a graph search keeps: more is slower and finds more
-    #[arg(long, env = "KINDRED_MIRROR_EF_SEARCH", default_value = "100", help_heading = "Mirror")]
+    #[arg(long, env = "KINDRED_MIRROR_EF_SEARCH", default_value = "128", help_heading = "Mirror")]
     pub mirror_ef_search: String,
 
     /// How often the change feed is polled, in milliseconds; bells make it faster
