@@ -59,9 +59,9 @@ impl FlatGraph {
         let plan = Plan { m, ef: settings.ef_construction.max(m), upper_ef: UPPER_EF };
         let vector = |node: u32| row_of(matrix.view(), nodes.first_row(node));
         let all = 0..nodes.len() as u32;
-        let hnsw_rs = (settings.builder == Builder::HnswRs)
+        let foreign = (settings.builder == Builder::HnswRs)
             .then(|| hnsw::build(&all.clone().map(vector).collect::<Vec<_>>(), m, plan.ef));
-        let (layers, order, levels) = match hnsw_rs {
+        let (layers, order, levels) = match foreign {
             Some((layers, order)) => (Some(layers), order, Vec::new()),
             None => {
                 let mut levels = builder::levels(nodes.len(), m);
