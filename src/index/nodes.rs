@@ -39,7 +39,8 @@ impl Nodes {
     /// Gives all that it is made of.
     pub(super) fn each_number<E>(&self, give: &mut impl FnMut(&[u32]) -> Result<(), E>) -> Result<(), E> {
         give(&self.rows)?;
-        give(&self.starts)
+        give(&self.starts)?;
+        give(&self.nodes)
     }
 
     /// What [`Nodes::each_number`] gave of so many nodes of so many rows.
@@ -48,7 +49,7 @@ impl Nodes {
         nodes: usize,
         read: &mut impl FnMut(usize) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
-        Ok(Self { rows: read(rows)?, starts: read(nodes.saturating_add(1))? })
+        Ok(Self { rows: read(rows)?, starts: read(nodes.saturating_add(1))?, nodes: read(rows)? })
     }
 
     fn from_groups<'a>(groups: impl Iterator<Item = &'a [u32]>) -> Self {
