@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::samples::{entity, entry_at, field, mixture, partition};
 use super::view::{Found, PartitionView};
-use super::{Builder, Built, Settings, open};
+use super::{Builder, Built, IndexReader, IndexWriter, Settings, open};
 use crate::domain::{Delta, Entry};
 use crate::domain::{Filter, Revision, ServedBy, Vector};
 
@@ -110,18 +110,28 @@ fn require_recall(view: &PartitionView, what: &str) {
     }
 }
 
-fn keeps_its_recall(settings: Settings) {
+/// A partition of the entries, to read and to write.
+fn published(settings: Settings) -> (IndexWriter, IndexReader) {
     let (mut writer, reader) = open(settings);
-    let key = partition(1);
-    let now = Instant::now();
-    let built = Built::build(reader.settings(), &key, DIMENSIONS, entries(), Revision(1)).expect("good rows");
-    writer.publish(built, now);
+    let built = Built::build(reader.settings(), &partition(1), DIMENSIONS, entries(), Revision(1)).expect("good rows");
+    writer.publish(built, Instant::now());
+    (writer, reader)
+}
+
+/// The planner would scan where few rows are admitted; the graph alone keeps its recall as well.
+fn only_graph(view: &PartitionView, settings: Settings) -> PartitionView {
+    view.with_settings(Settings { exact_filter_below: 0, ..settings })
+}
+
+#[test]
+fn the_graph_finds_what_a_scan_finds() {
+    let settings = Settings { ef_construction: 80, build_threads: 1, ..Settings::default() };
+    let (mut writer, reader) = published(settings);
+    let (key, now) = (partition(1), Instant::now());
     let view = reader.partition(&key, now).expect("loaded");
     assert_eq!(view.check(), Ok(()));
     require_recall(&view, "fresh");
-    // The planner would scan where few rows are admitted; the graph alone keeps its recall as well.
-    let only_graph = Settings { exact_filter_below: 0, ..settings };
-    require_recall(&view.with_settings(only_graph), "graph wherever possible");
+    require_recall(&only_graph(&view, settings), "graph wherever possible");
 
     // Two thirds of the rows die: whole centres' worth and scattered ones.
     let doomed = (0..ROWS as u64 / 4).filter(|number| number % 3 != 0);
@@ -131,20 +141,17 @@ fn keeps_its_recall(settings: Settings) {
     writer.apply(&key, deltas.collect(), Revision(2), now).expect("in order");
     let view = reader.partition(&key, now).expect("loaded");
     assert_eq!(view.check(), Ok(()));
-    require_recall(&view.with_settings(only_graph), "two thirds dead");
+    require_recall(&only_graph(&view, settings), "two thirds dead");
 }
 
 #[test]
-fn the_graph_finds_what_a_scan_finds() {
-    keeps_its_recall(Settings { ef_construction: 80, build_threads: 1, ..Settings::default() });
-}
-
-#[test]
-fn the_graph_without_codes_finds_what_a_scan_finds() {
-    keeps_its_recall(Settings { ef_construction: 80, build_threads: 1, compressed: false, ..Settings::default() });
-}
-
-#[test]
-fn the_graph_of_hnsw_rs_finds_what_a_scan_finds() {
-    keeps_its_recall(Settings { ef_construction: 80, builder: Builder::HnswRs, ..Settings::default() });
+fn so_do_graphs_of_other_kinds() {
+    let settings = Settings { ef_construction: 80, ..Settings::default() };
+    let kinds = [Settings { compressed: false, ..settings }, Settings { builder: Builder::HnswRs, ..settings }];
+    for settings in kinds {
+        let (_writer, reader) = published(settings);
+        let view = reader.partition(&partition(1), Instant::now()).expect("loaded");
+        assert_eq!(view.check(), Ok(()));
+        require_recall(&only_graph(&view, settings), &format!("{settings:?}"));
+    }
 }
