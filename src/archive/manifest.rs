@@ -16,7 +16,7 @@ const FORMAT_VERSION: u32 = 1;
 
 /// A part of a month: its file and its manifest lie side by side.
 ///
-/// Written `time_series_metrics/month=2023-05/part-20261124T131501Z-9f3c1a2b`: readers of Parquet take `month=` for a column,
+/// Written `time_series_metrics/month=2023-05/part-20261124T131501250417Z-9f3c1a2b`: readers of Parquet take `month=` for a column,
 /// and later parts come after earlier ones. No two parts share a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartName {
@@ -31,7 +31,7 @@ impl PartName {
     /// A new name.
     pub fn new(table: MonthlyTable, month: Month, now: DateTime<Utc>) -> Self {
         let random: u32 = rand::rng().random();
-        Self { table, month, stem: format!("part-{}-{random:08x}", now.format("%Y%m%dT%H%M%SZ")) }
+        Self { table, month, stem: format!("part-{}-{random:08x}", now.format("%Y%m%dT%H%M%S%6fZ")) }
     }
 
     /// The folder of a month.
@@ -157,7 +157,7 @@ mod tests {
         let earlier = PartName::new(MonthlyTable::Metrics, month, at("2026-01-09T00:00:00Z"));
         let later = PartName::new(MonthlyTable::Metrics, month, at("2026-01-10T00:00:00Z"));
         assert!(earlier < later);
-        assert!(earlier.to_string().starts_with("time_series_metrics/month=2023-05/part-20260109T000000Z-"));
+        assert!(earlier.to_string().starts_with("time_series_metrics/month=2023-05/part-20260109T000000000000Z-"));
         assert_eq!(earlier.to_string().parse(), Ok(earlier));
         for bad in [
             "",

@@ -18,6 +18,8 @@ pub struct Built {
     pub(super) segment: Arc<Segment>,
     /// The revision whose current rows it holds.
     pub(super) revision: Revision,
+    /// Whether it was read from what an earlier process saved, so that nobody knows how old it is before it was followed.
+    pub(super) saved_before: bool,
     /// The rebuild it came from, if it came from one.
     pub(super) ticket: Option<u64>,
 }
@@ -36,7 +38,7 @@ impl Built {
         revision: Revision,
     ) -> Result<Self, IndexError> {
         let segment = Arc::new(Segment::sealed(settings, dimensions, entries)?);
-        Ok(Self { key: key.clone(), dimensions, segment, revision, ticket: None })
+        Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None })
     }
 
     /// Of which partition it is.

@@ -33,7 +33,7 @@ pub struct PartitionStatus {
     /// When this generation was swapped in.
     pub generation_since: Instant,
     /// When its feed was last known to hold nothing newer.
-    pub confirmed_at: Instant,
+    pub confirmed_at: Option<Instant>,
 }
 
 /// Takes views, and asks for what is missing. Clones are cheap.

@@ -129,6 +129,7 @@ impl Built {
             dimensions,
             segment: Arc::new(segment),
             revision: Revision(head.revision),
+            saved_before: true,
             ticket: None,
         })
     }

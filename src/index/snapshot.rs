@@ -63,7 +63,7 @@ pub(super) struct Snapshot {
     pub(super) generation_since: Instant,
     pub(super) revision: Revision,
     /// When the feed was last known to hold nothing newer.
-    pub(super) confirmed_at: Instant,
+    pub(super) confirmed_at: Option<Instant>,
     pub(super) dimensions: usize,
     /// At least one: the sealed part.
     pub(super) parts: Vec<Part>,

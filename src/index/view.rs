@@ -44,8 +44,8 @@ impl PartitionView {
         self.snapshot.revision
     }
 
-    /// When the feed was last known to hold nothing newer.
-    pub fn confirmed_at(&self) -> Instant {
+    /// When the feed was last known to hold nothing newer; `None` for what was saved before and not followed yet.
+    pub fn confirmed_at(&self) -> Option<Instant> {
         self.snapshot.confirmed_at
     }
 

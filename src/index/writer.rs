@@ -58,7 +58,7 @@ impl IndexWriter {
             generation: self.next_generation(),
             generation_since: now,
             revision: built.revision,
-            confirmed_at: now,
+            confirmed_at: (!built.saved_before).then_some(now),
             dimensions: built.dimensions,
             parts: vec![Part::new(built.segment)],
         };
@@ -95,7 +95,7 @@ impl IndexWriter {
         let fixed = self.rebuilds_mut().running.get(key).map_or(1, |running| running.base.parts.len());
         tail::push(&mut next.parts, fixed, next.dimensions, entries)?;
         next.revision = revision;
-        next.confirmed_at = now.max(next.confirmed_at);
+        next.confirmed_at = next.confirmed_at.max(Some(now));
         partition.show(next);
         Ok(())
     }
@@ -104,7 +104,7 @@ impl IndexWriter {
     pub fn confirm(&mut self, key: &PartitionKey, now: Instant) {
         if let Some(partition) = self.shared.get(key) {
             let mut next = Snapshot::clone(&partition.snapshot());
-            next.confirmed_at = now.max(next.confirmed_at);
+            next.confirmed_at = next.confirmed_at.max(Some(now));
             partition.show(next);
         }
     }
@@ -302,10 +302,10 @@ mod tests {
         writer.apply(&key, vec![delete(0), put(7)], Revision(2), now + Duration::from_secs(1)).expect("fits");
         writer.apply(&key, vec![delete(1)], Revision(3), now + Duration::from_secs(2)).expect("fits");
         let after = reader.partition(&key, now).expect("loaded");
-        assert_eq!((before.revision(), before.len(), before.confirmed_at()), (Revision(1), 8, now));
+        assert_eq!((before.revision(), before.len(), before.confirmed_at()), (Revision(1), 8, Some(now)));
         assert_eq!(
             (after.revision(), after.len(), after.confirmed_at()),
-            (Revision(3), 6, now + Duration::from_secs(2))
+            (Revision(3), 6, Some(now + Duration::from_secs(2)))
         );
         assert_eq!((before.vectors_of(&entity(0)).len(), after.vectors_of(&entity(0)).len()), (4, 2));
         writer.remove(&key);

@@ -289,7 +289,7 @@ impl Mirror {
         for partition in &status {
             rows += partition.rows;
             bytes += partition.bytes;
-            stalest = stalest.max(partition.confirmed_at.elapsed());
+            stalest = stalest.max(partition.confirmed_at.map_or(Duration::ZERO, |at| at.elapsed()));
         }
         metrics::gauge!("kindred_mirror_partitions").set(status.len() as f64);
         metrics::gauge!("kindred_mirror_rows").set(rows as f64);

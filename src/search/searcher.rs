@@ -122,9 +122,10 @@ impl Searcher {
     ) -> Option<PartitionView> {
         let key = PartitionKey { organization, model: model.clone() };
         let view = self.index.partition(&key, Instant::now());
-        let mirrored = view
-            .as_ref()
-            .map(|view| Mirrored { revision: view.revision(), unconfirmed_for: view.confirmed_at().elapsed() });
+        let mirrored = view.as_ref().map(|view| Mirrored {
+            revision: view.revision(),
+            unconfirmed_for: view.confirmed_at().map_or(Duration::MAX, |at| at.elapsed()),
+        });
         match route(mirrored, min_revision, self.settings.max_staleness) {
             Route::Mirror => view,
             Route::MirrorAfterWaiting => {
