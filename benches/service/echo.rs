@@ -5,8 +5,8 @@ use kindred::grpc::proto::{
     EntityRef, SearchRequest, SearchResponse, SearchResult, SimilarEntitiesRequest, SimilarEntitiesResponse,
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use crate::K;
@@ -46,6 +46,12 @@ impl SearchService for Echo {
 pub(crate) async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{} - -", listener.local_addr().unwrap());
-    let server = Server::builder().tcp_nodelay(true).add_service(SearchServiceServer::new(Echo));
-    server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), crate::server::input_ended()).await.unwrap();
+    let server = Server::builder().add_service(SearchServiceServer::new(Echo));
+    server
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            crate::server::input_ended(),
+        )
+        .await
+        .unwrap();
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::HeaderName;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::codec::CompressionEncoding;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -136,7 +136,6 @@ impl Server {
         };
         tonic::transport::Server::builder()
             .accept_http1(true)
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .initial_connection_window_size(4 * 1024 * 1024)
@@ -152,7 +151,8 @@ impl Server {
             .add_service(embeddings)
             .add_service(search)
             .add_service(contexts)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), told_to_stop)
+            // The builder's own setting is for listeners that it binds itself.
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), told_to_stop)
             .await
     }
 }
