@@ -19,6 +19,26 @@ pub(crate) struct Wanted {
     pub(crate) mixed: Option<usize>,
 }
 
+impl Wanted {
+    /// So many seeded vectors of 384 dimensions, and 500 queries.
+    pub(crate) fn new(rows: usize) -> Self {
+        Self { rows, dimensions: 384, queries: 500, vectors: None, mixed: None }
+    }
+
+    /// Takes an argument that says which vectors; whether it is one.
+    pub(crate) fn take(&mut self, flag: &str, value: impl FnOnce() -> String) -> bool {
+        match flag {
+            "--rows" => self.rows = value().parse().unwrap(),
+            "--dimensions" => self.dimensions = value().parse().unwrap(),
+            "--queries" => self.queries = value().parse().unwrap(),
+            "--vectors" => self.vectors = Some(value().into()),
+            "--mixed" => self.mixed = Some(value().parse().unwrap()),
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// Unit vectors.
 pub(crate) struct Data {
     pub(crate) dimensions: usize,

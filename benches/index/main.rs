@@ -19,7 +19,7 @@ mod peers;
 
 fn main() {
     let options = options::Options::from_arguments(std::env::args().skip(1));
-    let data = data::Data::new(&options.vectors());
+    let data = data::Data::new(&options.wanted);
     let (rows, queries, by) = (data.rows.len(), data.queries.len(), kindred::index::instructions());
     println!("{rows} vectors of {} dimensions, {queries} queries, by {by}", data.dimensions);
     let index = kindred_index::Index::build(&data, &options);

@@ -1,18 +1,12 @@
 //! What is measured.
 
-use std::path::PathBuf;
-
 use kindred::index::Builder;
 
 use crate::data::Wanted;
 
 /// The arguments.
 pub(crate) struct Options {
-    pub(crate) rows: usize,
-    pub(crate) dimensions: usize,
-    pub(crate) queries: usize,
-    pub(crate) vectors: Option<PathBuf>,
-    pub(crate) mixed: Option<usize>,
+    pub(crate) wanted: Wanted,
     pub(crate) threads: usize,
     pub(crate) builder: Builder,
     pub(crate) compressed: bool,
@@ -22,25 +16,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The vectors that are wanted.
-    pub(crate) fn vectors(&self) -> Wanted {
-        Wanted {
-            rows: self.rows,
-            dimensions: self.dimensions,
-            queries: self.queries,
-            vectors: self.vectors.clone(),
-            mixed: self.mixed,
-        }
-    }
-
     /// Panics where it does not know an argument.
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Self {
         let mut options = Self {
-            rows: 50_000,
-            dimensions: 384,
-            queries: 500,
-            vectors: None,
-            mixed: None,
+            wanted: Wanted::new(50_000),
             threads: 1,
             builder: Builder::Own,
             compressed: true,
@@ -50,12 +29,10 @@ impl Options {
         };
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{name} wants a value"));
+            if options.wanted.take(&name, &mut value) {
+                continue;
+            }
             match name.as_str() {
-                "--rows" => options.rows = value().parse().unwrap(),
-                "--dimensions" => options.dimensions = value().parse().unwrap(),
-                "--queries" => options.queries = value().parse().unwrap(),
-                "--vectors" => options.vectors = Some(value().into()),
-                "--mixed" => options.mixed = Some(value().parse().unwrap()),
                 "--threads" => options.threads = value().parse().unwrap(),
                 "--builder" => {
                     options.builder = match value().as_str() {

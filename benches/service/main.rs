@@ -38,7 +38,7 @@ fn main() {
 }
 
 async fn measure(options: &Options) {
-    let data = data::Data::new(&options.data());
+    let data = data::Data::new(&options.wanted);
     println!(
         "{} vectors of {} dimensions, {} queries, {} s each",
         data.rows.len(),

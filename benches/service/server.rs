@@ -36,7 +36,7 @@ impl Child {
             "--child",
             which,
             "--dimensions",
-            &options.dimensions.to_string(),
+            &options.wanted.dimensions.to_string(),
             "--ef",
             &options.ef.to_string(),
         ]);
@@ -123,7 +123,7 @@ pub(crate) async fn serve(options: &Options) {
         id: "bench".parse().unwrap(),
         provider: "bench".to_owned(),
         name: "ready".to_owned(),
-        dimensions: options.dimensions,
+        dimensions: options.wanted.dimensions,
         normalized: true,
         document_prefix: String::new(),
         query_prefix: String::new(),

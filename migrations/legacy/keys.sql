@@ -6,13 +6,17 @@ create or replace function kindred_migration.successor(p_source text) returns te
     select case p_source when 'posts' then 'posts_core' when 'hashtags' then null else p_source end
 $$;
 
+-- What a foreign key does on delete and update, and when, as its definition ends.
+create or replace function kindred_migration.rules_of_key(p_key oid) returns text language sql stable as $$
+    select regexp_replace(regexp_replace(pg_get_constraintdef(p_key), ' NOT VALID$', ''),
+                          '^FOREIGN KEY .* REFERENCES [^(]*\([^)]*\)', '')
+$$;
+
 -- The keys of one column that lead to a replaced table from elsewhere.
 create or replace view kindred_migration.keys_to_replaced as
-select s.source, s.relation as legacy, kindred_migration.successor(s.source) as successor, k.oid, k.conname as name,
+select s.source, kindred_migration.successor(s.source) as successor, k.conname as name,
        k.conrelid::regclass as relation, a.attname as column_name,
-       -- What it does on delete and update, and when, is kept.
-       regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
-                      '^FOREIGN KEY .* REFERENCES [^(]*\([^)]*\)', '') as rest
+       kindred_migration.rules_of_key(k.oid) as rest
 from kindred_migration.sources s
 join pg_constraint k on k.confrelid = s.relation and k.contype = 'f' and cardinality(k.conkey) = 1
 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
@@ -50,7 +54,7 @@ begin
 end
 $$;
 
--- Lets them lead to the legacy tables again, in two steps, before and after the names change.
+-- Lets them lead to the legacy tables again, in two steps: this one before the names change, `restore_keys` after.
 create or replace function kindred_migration.unwire_keys() returns void language plpgsql as $$
 declare
     found record;
@@ -76,6 +80,7 @@ create or replace function kindred_migration.follow_cascade() returns trigger la
 declare
     ids uuid[];
     successor text := coalesce(kindred_migration.successor(tg_argv[0]), tg_argv[0]);
+    was text := coalesce(current_setting('kindred.carrying', true), '');
 begin
     if current_setting('kindred.restoring', true) = 'on' then return null; end if;
     ids := array(select distinct id from old_rows);
@@ -85,7 +90,7 @@ begin
         perform set_config('kindred.carrying', 'on', true);
         execute format('update %I t set user_id = null from %s l where l.id = any ((select $1)::uuid[]) and l.user_id is null and t.id = l.id',
                        successor, tg_relid::regclass) using ids;
-        perform set_config('kindred.carrying', '', true);
+        perform set_config('kindred.carrying', was, true);
         execute format('select coalesce(array_agg(id), ''{}'') from %s where id = any ((select $1)::uuid[]) and user_id is not null',
                        tg_relid::regclass) into ids using ids;
     end if;
@@ -117,8 +122,7 @@ declare
 begin
     for found in
         select s.source, k.conname as name, k.conrelid::regclass as relation, k.confrelid::regclass as target, f.attname as target_column,
-               regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
-                              '^FOREIGN KEY .* REFERENCES [^(]*\([^)]*\)', '') as rest
+               kindred_migration.rules_of_key(k.oid) as rest
         from kindred_migration.sources s
         join pg_constraint k on k.conrelid = s.relation and k.contype = 'f' and cardinality(k.conkey) = 1
         join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1] and a.attname = 'user_id'

@@ -31,9 +31,9 @@ impl Digest {
         hasher.update(&entry.version.to_le_bytes());
         hasher.update(&entry.chunk_index.to_le_bytes());
         hasher.update(&entry.occurred_at.map_or(i64::MIN, |at| at.timestamp_micros()).to_le_bytes());
-        unit(entry.vector).as_slice().iter().for_each(|component| {
-            hasher.update(&component.to_le_bytes());
-        });
+        let vector: Vec<u8> =
+            unit(entry.vector).as_slice().iter().flat_map(|component| component.to_le_bytes()).collect();
+        hasher.update(&vector);
         let hash = hasher.finalize();
         let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
         self.rows += 1;

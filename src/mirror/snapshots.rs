@@ -102,15 +102,7 @@ impl Snapshots {
     /// Removes what was written longest ago, until the rest is within the limit, and what an ended process left half
     /// written.
     fn prune(&self, newest: &Path) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let about = entry.metadata().ok()?;
-                Some((about.modified().ok()?, about.len(), entry.path()))
-            })
-            .collect();
-        files.sort();
+        let files = self.files();
         let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
         for (written, size, path) in files {
             let half = path.extension().is_some_and(|ending| ending == "writing")
@@ -124,21 +116,26 @@ impl Snapshots {
 
     /// The partitions that have a snapshot, what was written last first, as many as fit into `bytes`.
     pub(super) fn kept(&self, bytes: u64) -> Vec<PartitionKey> {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let mut files: Vec<(SystemTime, u64, PartitionKey)> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let about = entry.metadata().ok()?;
-                Some((about.modified().ok()?, about.len(), key_of(&entry.path())?))
-            })
-            .collect();
-        files.sort_by_key(|file| std::cmp::Reverse(file.0));
+        let newest_first = self.files().into_iter().rev();
+        let snapshots = newest_first.filter_map(|(_, size, path)| Some((size, key_of(&path)?)));
         let mut taken = 0;
-        files.retain(|(_, size, _)| {
+        let fits = |(size, key): (u64, PartitionKey)| {
             taken += size;
-            taken <= bytes
-        });
-        files.into_iter().map(|(_, _, key)| key).collect()
+            (taken <= bytes).then_some(key)
+        };
+        snapshots.map_while(fits).collect()
+    }
+
+    /// When each file was written, its size, and its path; the oldest first.
+    fn files(&self) -> Vec<(SystemTime, u64, PathBuf)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let about = |entry: fs::DirEntry| {
+            let about = entry.metadata().ok()?;
+            Some((about.modified().ok()?, about.len(), entry.path()))
+        };
+        let mut files: Vec<_> = entries.filter_map(about).collect();
+        files.sort();
+        files
     }
 
     fn path(&self, key: &PartitionKey) -> PathBuf {
