@@ -29,8 +29,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         // `index`: changes are announced to the mirror.
         ("versions", only(&["ingest", "index", "store", "tenancy", "domain"])),
         ("ingest", only(&["store", "embed", "index", "tenancy", "domain"])),
-        // `archive`: the scheduler moves months by the same acts as the command.
-        ("maintenance", only(&["archive", "store", "tenancy", "domain"])),
+        // `archive`, `ingest`: the scheduler moves months and writes tombstones by the same acts as the others.
+        ("maintenance", only(&["archive", "ingest", "store", "tenancy", "domain"])),
         ("archive", only(&["store", "tenancy", "domain"])),
         ("migrate", only(&["store", "tenancy", "domain"])),
         ("mirror", only(&["index", "store", "tenancy", "domain"])),

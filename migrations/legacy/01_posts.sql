@@ -161,7 +161,7 @@ select s.id as source_id, u.organization_id, s.id, s.tag,
        coalesce(nullif(s.normalized_tag, ''), lower(ltrim(s.tag, '#'))) as normalized_tag,
        coalesce(s.usage_count, 0) as usage_count, s.trending_score,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
-       coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
+       coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at, s.embedding
 from kindred_migration.hashtags_source s
 cross join lateral (select distinct organization_id from kindred_migration.hashtag_users u
                     where u.hashtag_id = s.id and u.organization_id is not null) u;
@@ -201,7 +201,7 @@ select s.id as source_id, s.organization_id, s.id, s.user_id,
        s.conversation_id, coalesce(s.role, 'user') as role, s.content,
        kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
-       coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
+       coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at, s.embedding
 from kindred_migration.chat_messages_source s
 where s.organization_id is not null;
 
@@ -216,7 +216,7 @@ select s.id as source_id, s.organization_id, s.id, s.user_id, s.title,
        coalesce(s.is_saved, false) as is_saved,
        kindred_migration.metadata_with(s.metadata, s.extra) as metadata,
        coalesce(s.created_at, s.updated_at, 'epoch') as created_at,
-       coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at
+       coalesce(s.updated_at, s.created_at, 'epoch') as updated_at, null::timestamptz as carried_at, s.embedding
 from kindred_migration.content_ideas_source s
 where s.organization_id is not null;
 

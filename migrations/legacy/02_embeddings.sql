@@ -10,6 +10,11 @@ select kindred_migration.read_source('user_embeddings', kindred_migration.legacy
     {"name": "version", "type": "integer"}, {"name": "is_active", "type": "boolean"},
     {"name": "confidence_score", "type": "real"}, {"name": "created_at", "type": "timestamptz"}]');
 
+-- Which line a legacy table's vectors are written to, where rows and entities have the same ids.
+create or replace view kindred_migration.lines_of_vectors as
+select * from (values ('posts', 'post', 'content'), ('chat_messages', 'chat', 'content'),
+                      ('content_ideas', 'content_idea', 'description'), ('hashtags', 'hashtag', 'tag')) l (source, entity_type, source_field);
+
 create or replace view kindred_migration.vectors as
 select 'posts' as source, s.id as source_id, s.organization_id, 'post' as entity_type, 'content' as source_field,
        s.content, s.embedding, s.platforms[1] as platform, coalesce(s.tags, '{}') as tags,

@@ -12,10 +12,20 @@ select kindred_migration.read_source('content_generations', kindred_migration.le
     {"name": "platforms", "type": "text[]"}, {"name": "language", "type": "text"},
     {"name": "created_at", "type": "timestamptz"}, {"name": "updated_at", "type": "timestamptz"}]');
 
+-- What a suggestion's type is called now, and the word that told how it was received.
+create or replace function kindred_migration.suggestion_type_of(legacy text) returns text language sql immutable as $$
+    select case legacy when 'content' then 'content_idea' when 'timing' then 'optimization' when 'engagement' then 'optimization' else legacy end
+$$;
+
+create or replace function kindred_migration.suggestion_status_of(is_accepted boolean, is_dismissed boolean, metadata jsonb) returns text
+language sql immutable as $$
+    select case when is_accepted and metadata ->> 'legacy_status' = 'modified' then 'modified' when is_accepted then 'accepted'
+           when is_dismissed then 'rejected' else 'pending' end
+$$;
+
 create or replace view kindred_migration.wanted_ai_suggestions_of_ai_suggestions as
 select s.id as source_id, s.organization_id, s.id, s.user_id,
-       case s.suggestion_type when 'content' then 'content_idea' when 'timing' then 'optimization'
-           when 'engagement' then 'optimization' else s.suggestion_type end as suggestion_type,
+       kindred_migration.suggestion_type_of(s.suggestion_type) as suggestion_type,
        s.context_type as source_entity_type, s.context_id as source_entity_id, s.suggestion_text, s.confidence_score,
        case when s.status in ('accepted', 'modified') then true when s.status = 'rejected' then false end as is_accepted,
        coalesce(s.status = 'rejected', false) as is_dismissed, s.user_feedback as feedback_text,

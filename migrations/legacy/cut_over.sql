@@ -27,7 +27,7 @@ language sql immutable as $$
 $$;
 
 -- Makes a view that shows the new rows in the legacy table's shape, all its columns in their order.
-create or replace function kindred_migration.show_as_legacy(p_view text, p_source text, p_from text, overrides jsonb, p_skip text[] default '{}')
+create or replace function kindred_migration.show_as_legacy(p_view text, p_source text, p_from text, overrides jsonb)
 returns void language plpgsql as $$
 declare
     legacy regclass := (select relation from kindred_migration.sources where source = p_source);
@@ -39,7 +39,8 @@ begin
     from pg_attribute a
     left join kindred_migration.columns c on c.source = p_source and c.legacy_column = a.attname
     where a.attrelid = legacy and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-      and coalesce(c.meaning, '') <> all (p_skip);
+      -- Hashtags have no metadata that could keep a column of which nothing here knows: it stays in the legacy table.
+      and (p_source <> 'hashtags' or c.meaning is not null);
     execute format('create view %s as select %s from %s', p_view, parts, p_from);
 end
 $$;
@@ -58,11 +59,12 @@ begin
                     where (%s) is distinct from (%s)',
         legacy, (select string_agg(quote_ident(n), ', ') from unnest(names) n),
         (select string_agg('w.' || quote_ident(n), ', ') from unnest(names) n), shown,
-        -- A vector that could not be carried is not lost by an unrelated write.
-        (select string_agg(case when c.meaning = 'embedding' then format('%1$I = coalesce(excluded.%1$I, t.%1$I)', n)
+        -- A post's vector that could not be carried is not lost by an unrelated write; the other tables keep it themselves.
+        (select string_agg(case when p_source = 'posts' and n = 'embedding'
+                           then format('%1$I = case when excluded.%1$I is null and kindred_migration.vector_refusal(%2$s, (select dimensions from kindred_migration.settings)) is not null then t.%1$I else excluded.%1$I end',
+                                       n, kindred_migration.reading(legacy, n, 'double precision[]'))
                            else format('%1$I = excluded.%1$I', n) end, ', ')
-         from unnest(names) n left join kindred_migration.columns c on c.source = p_source and c.legacy_column = n
-         where n <> 'id'),
+         from unnest(names) n where n <> 'id'),
         (select string_agg('t.' || quote_ident(n), ', ') from unnest(names) n where n <> 'id'),
         (select string_agg('excluded.' || quote_ident(n), ', ') from unnest(names) n where n <> 'id')) using p_ids;
 end
@@ -95,11 +97,25 @@ begin
 end
 $$;
 
+-- What of rows was written to the legacy table becomes versions: vectors as new ones, and what is gone leaves a tombstone.
+create or replace function kindred_migration.follow_vectors(p_source text, p_ids uuid[]) returns void language plpgsql as $$
+declare
+    was text := coalesce(current_setting('kindred.carrying', true), '');
+begin
+    if p_ids is null or p_ids = '{}' then return; end if;
+    delete from kindred_migration.quarantine where source = p_source and part = 'embedding' and source_id = any (p_ids);
+    perform set_config('kindred.carrying', 'on', true);
+    perform kindred_migration.carry_vectors(p_source, p_ids);
+    perform set_config('kindred.carrying', was, true);
+end
+$$;
+
 -- Lets the legacy table follow writers of a new one: `tg_argv` is the source and the column that holds its id.
 create or replace function kindred_migration.retrace() returns trigger language plpgsql security definer set search_path from current as $$
 declare
     ids uuid[] := '{}';
     part uuid[];
+    with_vectors boolean := tg_argv[1] = 'id' and kindred_migration.type_of(tg_relid, 'embedding') is not null;
 begin
     if current_setting('kindred.carrying', true) = 'on' then return null; end if;
     if tg_op in ('INSERT', 'UPDATE') then
@@ -112,10 +128,44 @@ begin
     end if;
     ids := array(select distinct id from unnest(ids) as id where id is not null);
     perform kindred_migration.restore(tg_argv[0], ids);
-    -- What is deleted leaves no current vector behind.
     if tg_op = 'DELETE' and tg_argv[1] = 'id' then
-        perform kindred_migration.carry_vectors(tg_argv[0], ids);
+        perform kindred_migration.follow_vectors(tg_argv[0], ids);
+    elsif tg_op = 'INSERT' and with_vectors then
+        perform kindred_migration.follow_vectors(tg_argv[0], array(select distinct id from new_rows where embedding is not null));
+    elsif tg_op = 'UPDATE' and with_vectors then
+        perform kindred_migration.follow_vectors(tg_argv[0], array(
+            select distinct n.id from new_rows n join old_rows o using (organization_id, id)
+            where n.embedding is distinct from o.embedding));
     end if;
+    return null;
+end
+$$;
+
+-- What becomes a current vector under the legacy model, whoever writes it, is what old code reads.
+create or replace function kindred_migration.retrace_vector() returns trigger language plpgsql security definer set search_path from current as $$
+declare
+    place text;
+    typed text;
+    was text := coalesce(current_setting('kindred.carrying', true), '');
+begin
+    if was = 'on' then return null; end if;
+    select l.source into place from kindred_migration.lines_of_vectors l
+    join kindred_migration.sources s on s.source = l.source and s.relation is not null
+    where l.entity_type = new.entity_type and l.source_field = new.source_field;
+    if place is null then return null; end if;
+    typed := case when place <> 'posts' then kindred_migration.type_of(to_regclass(place), 'embedding') end;
+    if typed is not null then
+        perform set_config('kindred.carrying', 'on', true);
+        execute format('update %I t set embedding = c.embedding
+                        from (select (select e.vector_data from embeddings e
+                                      where e.organization_id = $1 and e.entity_type = $3 and e.entity_id = $2 and e.source_field = $4
+                                        and e.model_version = $5 and e.chunk_index = 0 and e.superseded_revision is null)%s) c (embedding)
+                        where t.organization_id = $1 and t.id = $2 and t.embedding is distinct from c.embedding', place,
+                       case when typed = '_float8' then '::real[]::double precision[]' else '' end)
+            using new.organization_id, new.entity_id, new.entity_type, new.source_field, new.model_version;
+        perform set_config('kindred.carrying', was, true);
+    end if;
+    perform kindred_migration.restore(place, array[new.entity_id]);
     return null;
 end
 $$;
@@ -137,6 +187,12 @@ $$;
 create or replace function kindred_migration.fill_legacy() returns trigger language plpgsql security definer set search_path from current as $$
 begin
     if current_setting('kindred.carrying', true) = 'on' then return new; end if;
+    if tg_table_name = 'hashtags' then
+        -- A hashtag was everybody's; now it is one organization's.
+        new.organization_id := coalesce(new.organization_id, (select default_organization from kindred_migration.settings));
+        new.normalized_tag := coalesce(new.normalized_tag, lower(ltrim(new.tag, '#')));
+        return new;
+    end if;
     if new.organization_id is null then
         perform kindred_migration.ensure_organizations(array[new.user_id]);
         new.organization_id := kindred_migration.organization_of(new.user_id);
@@ -275,30 +331,30 @@ begin
                             public.posts_view_vector(uuid, uuid, jsonb, text, jsonb) to %I', one);
         end loop;
     end if;
+    execute format('create trigger kindred_retrace_vectors after insert on embedding_changes for each row when (new.model_version = %L)
+                    execute function kindred_migration.retrace_vector()', (select model_version from kindred_migration.settings));
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_chat_messages', 'chat_messages', 'chat_messages n',
-        jsonb_build_object('metadata', kindred_migration.giving_metadata()), '{embedding}');
+        jsonb_build_object('metadata', kindred_migration.giving_metadata()));
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_content_ideas', 'content_ideas', 'content_ideas n',
-        jsonb_build_object('metadata', kindred_migration.giving_metadata()), '{embedding}');
+        jsonb_build_object('metadata', kindred_migration.giving_metadata()));
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_hashtags', 'hashtags',
-        '(select distinct on (id) *, ''{}''::jsonb as metadata from hashtags order by id, updated_at desc, organization_id) n', '{}', '{embedding}');
+        '(select distinct on (id) *, ''{}''::jsonb as metadata from hashtags order by id, updated_at desc, organization_id) n', '{}');
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_media_files', 'media_files',
         '(select * from media_files where metadata ->> ''source'' is distinct from ''posts.media_urls'') n',
         jsonb_build_object('metadata', kindred_migration.giving_metadata('{source}')));
     perform kindred_migration.show_as_legacy('kindred_migration.legacy_ai_suggestions', 'ai_suggestions',
         '(select * from ai_suggestions where metadata ->> ''source'' is distinct from ''content_generations'') n',
         jsonb_build_object('metadata', kindred_migration.giving_metadata('{source,legacy_type,legacy_status}')) || '{
-        "suggestion_type": "coalesce(n.metadata ->> ''legacy_type'', case n.suggestion_type when ''content_idea'' then ''content'' when ''optimization'' then ''timing'' else n.suggestion_type end)",
+        "suggestion_type": "case when kindred_migration.suggestion_type_of(n.metadata ->> ''legacy_type'') = n.suggestion_type then n.metadata ->> ''legacy_type'' when n.suggestion_type = ''content_idea'' then ''content'' when n.suggestion_type = ''optimization'' then ''timing'' else n.suggestion_type end",
         "context_type": "n.source_entity_type", "context_id": "n.source_entity_id", "user_feedback": "n.feedback_text",
-        "status": "case when n.is_accepted and n.metadata ->> ''legacy_status'' = ''modified'' then ''modified'' when n.is_accepted then ''accepted'' when n.is_dismissed then ''rejected'' else ''pending'' end"}');
+        "status": "kindred_migration.suggestion_status_of(n.is_accepted, n.is_dismissed, n.metadata)"}');
     foreach one in array replaced loop
         continue when one = 'posts';
         perform kindred_migration.retrace_writers(one, one, 'id');
         perform kindred_migration.admit_legacy_roles(one, array[one]);
         execute format('alter table %I alter id set default gen_random_uuid()', one);
-        if one <> 'hashtags' then
-            execute format('create trigger kindred_fill_legacy before insert on %I for each row
-                            execute function kindred_migration.fill_legacy()', one);
-        end if;
+        execute format('create trigger kindred_fill_legacy before insert on %I for each row
+                        execute function kindred_migration.fill_legacy()', one);
     end loop;
     insert into kindred_migration.phases select step, 'contracted' from generate_series(1, 4) step on conflict do nothing;
 end

@@ -35,6 +35,17 @@ create or replace function kindred_migration.no_home() returns text language sql
             ''it names no user, and no organization is named for such rows (--default-organization)'' end'::text
 $$;
 
+-- The columns of a target that its view fills, each as the target's type. One that the target does not have is left out:
+-- vectors are kept beside their rows only where the legacy table had them.
+create or replace function kindred_migration.target_columns(p_wanted text, p_target text)
+returns table (name text, value text) language sql stable as $$
+    select w.attname::text, case when w.atttypid = t.atttypid then format('w.%I', w.attname)
+                            else format('w.%I::%s', w.attname, format_type(t.atttypid, null)) end
+    from pg_attribute w join pg_attribute t on t.attrelid = p_target::regclass and t.attname = w.attname
+    where w.attrelid = p_wanted::regclass and w.attnum > 0 and not t.attisdropped and w.attname not in ('source_id', 'carried_at')
+    order by w.attnum
+$$;
+
 -- Registers a target. Its view has `source_id`, `organization_id` where the target has one, and the target's columns.
 create or replace function kindred_migration.write_target(
     p_source text, p_position integer, p_target text, p_key text[], p_of_row text, p_of_source text default 'true'
@@ -42,9 +53,9 @@ create or replace function kindred_migration.write_target(
 declare
     wanted text := format('kindred_migration.%I', 'wanted_' || p_target || '_of_' || p_source);
     names text[];
+    given text[];
 begin
-    select array_agg(attname::text order by attnum) into names from pg_attribute
-    where attrelid = wanted::regclass and attnum > 0 and not attisdropped and attname not in ('source_id', 'carried_at');
+    select array_agg(name), array_agg(value) into names, given from kindred_migration.target_columns(wanted, p_target);
     insert into kindred_migration.targets values (
         p_source, p_position, p_target, wanted, p_key, p_of_row, p_of_source,
         format('delete from %I t using kindred_migration.carried c
@@ -55,8 +66,7 @@ begin
                 on conflict (%s) do update set %s where (%s) is distinct from (%s)',
                p_target,
                (select string_agg(quote_ident(n), ', ') from unnest(names) n),
-               (select string_agg('w.' || quote_ident(n), ', ') from unnest(names) n),
-               wanted,
+               array_to_string(given, ', '), wanted,
                (select string_agg(quote_ident(k), ', ') from unnest(p_key) k),
                (select string_agg(format('%1$I = excluded.%1$I', n), ', ') from unnest(names) n where n <> all (p_key)),
                (select string_agg('t.' || quote_ident(n), ', ') from unnest(names) n where n <> all (p_key)),
@@ -251,12 +261,12 @@ returns table (problem text, key jsonb) language plpgsql stable as $$
 declare
     found kindred_migration.targets;
     names text[];
+    given text[];
     keys text;
     key_object text;
 begin
     select * into strict found from kindred_migration.targets where source = p_source and target = p_target;
-    select array_agg(attname::text order by attnum) into names from pg_attribute
-    where attrelid = found.wanted::regclass and attnum > 0 and not attisdropped and attname not in ('source_id', 'carried_at');
+    select array_agg(name), array_agg(value) into names, given from kindred_migration.target_columns(found.wanted, p_target);
     select string_agg(format('w.%1$I = t.%1$I', k), ' and '),
            string_agg(format('%1$L, coalesce(w.%1$I, t.%1$I)', k), ', ')
     into keys, key_object from unnest(found.key_columns) k;
@@ -270,7 +280,7 @@ begin
          where t.checksum is distinct from w.checksum limit $1',
         key_object,
         (select string_agg('w.' || quote_ident(k), ', ') from unnest(found.key_columns) k),
-        (select string_agg('w.' || quote_ident(n), ', ') from unnest(names) n), found.wanted, p_source,
+        array_to_string(given, ', '), found.wanted, p_source,
         (select string_agg('t.' || quote_ident(k), ', ') from unnest(found.key_columns) k),
         (select string_agg('t.' || quote_ident(n), ', ') from unnest(names) n), found.target, found.of_source,
         keys) using p_limit;

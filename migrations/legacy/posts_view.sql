@@ -48,6 +48,7 @@ begin
                                                        and not coalesce(given -> 'metadata' ? 'legacy', false) then '{}'
                                                  else jsonb_build_object('metadata', given -> 'metadata') end, '{}');
         urls text[];
+        vector jsonb;
         changed boolean := tg_op = 'INSERT' or given -> 'updated_at' is distinct from before -> 'updated_at';
         at timestamptz := case when changed then coalesce((given ->> 'updated_at')::timestamptz, now()) else now() end;
     begin
@@ -123,8 +124,10 @@ begin
                 likes = excluded.likes, comments_count = excluded.comments_count, shares = excluded.shares,
                 recorded_at = excluded.recorded_at;
         end if;
-        if given -> 'embedding' is distinct from before -> 'embedding' and jsonb_typeof(given -> 'embedding') <> 'null' then
-            perform public.posts_view_vector(tenant, post, given -> 'embedding', given ->> 'content', given);
+        -- No vector, be it null or empty, leaves a tombstone where there was one.
+        vector := nullif(nullif(given -> 'embedding', 'null'), '[]');
+        if given -> 'embedding' is distinct from before -> 'embedding' and (tg_op = 'UPDATE' or vector is not null) then
+            perform public.posts_view_vector(tenant, post, vector, given ->> 'content', given);
         end if;
         return new;
     end
@@ -196,7 +199,6 @@ begin
                          and e.source_field = 'content' and e.superseded_revision is null) then
                 perform kindred_migration.write_version(tenant, 'post', post, 'content',
                     null, null, null, null, null, null, now(), null, null, '{"source": "posts"}');
-                perform kindred_migration.restore('posts', array[post]);
             end if;
             return;
         end if;
@@ -211,7 +213,6 @@ begin
             components, content, given -> 'platforms' ->> 0, public.texts_of(given -> 'tags'), given ->> 'status',
             coalesce((given ->> 'created_at')::timestamptz, now()), now(), null, null,
             jsonb_build_object('source', 'posts', 'source_id', post));
-        perform kindred_migration.restore('posts', array[post]);
     end
     $body$;
     revoke execute on function public.organization_of_user(uuid), public.posts_view_vector(uuid, uuid, jsonb, text, jsonb) from public;

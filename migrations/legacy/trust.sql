@@ -21,7 +21,9 @@ begin
                       else format('t.%1$I is not distinct from w.%1$I', a.attname) end, ' and ')
     into same from pg_attribute a
     left join kindred_migration.columns c on c.source = p_source and c.legacy_column = a.attname
-    where a.attrelid = shown::regclass and a.attnum > 0 and coalesce(c.meaning, '') <> 'embedding' and a.attname <> 'id';
+    where a.attrelid = shown::regclass and a.attnum > 0 and a.attname <> 'id'
+      -- A post's vector that could not be carried is shown by none; other tables show what they had.
+      and (p_source <> 'posts' or a.attname <> 'embedding');
     return query execute format(
         'select case when w.id is null then ''only in the legacy table'' when t.id is null then ''only in the new tables'' else ''different'' end,
                 jsonb_build_object(''id'', coalesce(t.id, w.id))

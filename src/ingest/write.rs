@@ -30,6 +30,24 @@ pub struct VersionWrite {
     pub deleted: bool,
 }
 
+impl VersionWrite {
+    /// The version that ends a line.
+    pub fn tombstone(key: EmbeddingKey, version: i32) -> Self {
+        Self {
+            key,
+            version,
+            closes: true,
+            activated_from: None,
+            content_hash: [0; 32],
+            attributes_hash: [0; 32],
+            idempotency_key: None,
+            attributes: Attributes::default(),
+            chunks: Vec::new(),
+            deleted: true,
+        }
+    }
+}
+
 /// Makes versions current at a revision that the transaction has taken.
 pub async fn write_versions(
     transaction: &mut TenantTransaction,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::close_orphans;
 use crate::store::{Database, StoreError};
 
 const LEASE: &str = "maintenance";
@@ -20,6 +21,8 @@ pub struct MaintenanceSettings {
     pub settle_for: Duration,
     /// How long change rows are kept, in hours.
     pub keep_changes_hours: i32,
+    /// Between two sweeps of embeddings whose row is gone.
+    pub sweep_interval: Duration,
 }
 
 impl Default for MaintenanceSettings {
@@ -29,6 +32,7 @@ impl Default for MaintenanceSettings {
             settle_rows: 200,
             settle_for: Duration::from_secs(20),
             keep_changes_hours: 24,
+            sweep_interval: Duration::from_secs(3600),
         }
     }
 }
@@ -49,6 +53,7 @@ impl Scheduler {
 
     /// Runs until told to stop, then gives its lease back.
     pub async fn run(self) {
+        let mut swept: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -57,7 +62,7 @@ impl Scheduler {
             let stop = self.stop.clone();
             let round = tokio::select! {
                 () = stop.cancelled() => break,
-                round = self.round() => round,
+                round = self.round(&mut swept) => round,
             };
             if let Err(error) = round {
                 metrics::counter!("kindred_maintenance_failures_total").increment(1);
@@ -70,8 +75,8 @@ impl Scheduler {
         }
     }
 
-    /// One round of every duty, where this replica has the lease.
-    async fn round(&self) -> Result<(), StoreError> {
+    /// One round of every duty, where this replica has the lease; `swept` is when it last swept.
+    async fn round(&self, swept: &mut Option<Instant>) -> Result<(), StoreError> {
         // Longer than a round's statements may take, so that two replicas never settle the same rows.
         let lasts = self.settings.interval + self.settings.settle_for + Duration::from_secs(60);
         if !self.owner.take_lease(LEASE, self.holder, lasts).await? {
@@ -92,6 +97,11 @@ impl Scheduler {
         }
         metrics::gauge!("kindred_unsettled_rows").set(self.owner.count_unsettled().await? as f64);
         self.owner.prune_changes(self.settings.keep_changes_hours).await?;
+        if swept.is_none_or(|at| at.elapsed() >= self.settings.sweep_interval) {
+            let closed = close_orphans(&self.owner).await?;
+            metrics::counter!("kindred_orphans_closed_total").increment(closed);
+            *swept = Some(Instant::now());
+        }
         Ok(())
     }
 }

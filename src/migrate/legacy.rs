@@ -105,7 +105,7 @@ pub(super) async fn install(connection: &mut PgConnection, options: &OwnerOption
     }
     let rest = "SELECT kindred_migration.make_posts_view_helpers();
                 SELECT kindred_migration.make_keys_possible();
-                SELECT kindred_migration.keep_old_columns_of(source) FROM unnest('{chat_messages,content_ideas,media_files,ai_suggestions}'::text[]) source;
+                SELECT kindred_migration.keep_old_columns_of(source) FROM unnest('{chat_messages,content_ideas,hashtags,media_files,ai_suggestions}'::text[]) source;
                 SELECT kindred_migration.make_switching_view();";
     briefly(connection, rest).await?;
     place_users(connection, options).await?;

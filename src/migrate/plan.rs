@@ -179,13 +179,9 @@ const OBSTACLES: [(bool, &str); 10] = [
     ),
     (
         false,
-        "SELECT format('%s.%s will be no column any more: %s', c.relname, a.attname, CASE a.attname
-                       WHEN 'embedding' THEN 'vectors are versions in embeddings, so old code that reads or writes it must change before the cut-over'
-                       ELSE 'old code that names it must read source_entity_type, source_entity_id, is_accepted, is_dismissed and feedback_text before the cut-over' END) AS reason
-         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND cardinality($1::text[]) > 0 AND cardinality($2::text[]) > 0
-           AND (c.relname IN ('chat_messages', 'content_ideas', 'hashtags') AND a.attname = 'embedding'
-                OR c.relname = 'ai_suggestions' AND a.attname IN ('context_id', 'context_type', 'status', 'user_feedback')) ORDER BY reason",
+        "SELECT 'ai_suggestions.suggestion_type says content_idea for content and optimization for timing and engagement after the cut-over: old code may write the old words, and reads the new ones' AS reason
+         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = 'ai_suggestions'
+           AND cardinality($1::text[]) > 0 AND cardinality($2::text[]) > 0",
     ),
     (
         false,

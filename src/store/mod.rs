@@ -20,6 +20,7 @@ mod monthly;
 mod months;
 mod nearest;
 mod organizations;
+mod orphans;
 mod revisions;
 mod settling;
 mod versions;

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::VersionError;
 use crate::domain::{
-    Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, Invalid, ModelId, Revision, SourceField, Version,
-    VersionInfo,
+    Chunk, EmbeddingId, EmbeddingKey, EntityRef, Invalid, ModelId, Revision, SourceField, Version, VersionInfo,
 };
 use crate::index::IndexReader;
 use crate::ingest::{VersionWrite, announce, write_versions};
@@ -206,7 +205,7 @@ impl VersionKeeper {
         }
         let heads = transaction.heads(&lines).await?;
         let tombstones: Vec<VersionWrite> =
-            heads.into_iter().map(|(key, head)| tombstone(key, head.version + 1)).collect();
+            heads.into_iter().map(|(key, head)| VersionWrite::tombstone(key, head.version + 1)).collect();
         self.write(transaction, &tombstones, revision).await?;
         Ok(Deleted { versions: tombstones.len(), revision })
     }
@@ -228,7 +227,7 @@ impl VersionKeeper {
         let head = transaction.heads(std::slice::from_ref(&key)).await?.remove(&key);
         match head {
             Some(head) if head.version == version && !head.deleted => {
-                let tombstone = tombstone(key, version + 1);
+                let tombstone = VersionWrite::tombstone(key, version + 1);
                 self.write(transaction, std::slice::from_ref(&tombstone), revision).await?;
                 Ok(Deleted { versions: 1, revision })
             }
@@ -260,21 +259,6 @@ impl VersionKeeper {
         let models: BTreeSet<ModelId> = writes.iter().map(|write| write.key.model.clone()).collect();
         announce(&self.index, organization, models, revision, self.mirror_patience).await;
         Ok(())
-    }
-}
-
-fn tombstone(key: EmbeddingKey, version: i32) -> VersionWrite {
-    VersionWrite {
-        key,
-        version,
-        closes: true,
-        activated_from: None,
-        content_hash: [0; 32],
-        attributes_hash: [0; 32],
-        idempotency_key: None,
-        attributes: Attributes::default(),
-        chunks: Vec::new(),
-        deleted: true,
     }
 }
 

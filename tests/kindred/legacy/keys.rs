@@ -115,8 +115,7 @@ async fn a_plan_names_keys_and_columns_that_will_not_be_the_same() {
         "bookmarks_chat_id_fkey of bookmarks will lead to the new chat_messages",
         "bookmarks_hashtag_id_fkey of bookmarks leads to hashtags",
         "post_hashtags_post_id_fkey of post_hashtags will lead to posts_core",
-        "chat_messages.embedding will be no column",
-        "ai_suggestions.user_feedback will be no column",
+        "ai_suggestions.suggestion_type says content_idea for content",
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
@@ -135,59 +134,6 @@ async fn a_backup_that_is_still_read_is_not_dropped() {
     run(&mut superuser, "DROP VIEW public.last_look").await.unwrap();
     migrate::finalize(&database.urls.owner, true).await.unwrap();
     assert_eq!(database.value::<i64>("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'kindred%'").await, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn old_code_reads_and_writes_the_columns_that_it_knows() {
-    let database = Legacy::only(&["user_profiles", "chat_messages", "content_ideas", "media_files"])
-        .chat("message", "session_id", "message_type", Vectors::Floats)
-        .create()
-        .await;
-    let shown = "SELECT concat_ws('|', message, session_id, message_type, reactions)
-        FROM chat_messages WHERE message <> '' AND user_id IS NOT NULL AND message_type IN ('user', 'assistant') ORDER BY id";
-    let others = [
-        "SELECT concat_ws('|', file_path, processing_status) FROM media_files WHERE user_id IS NOT NULL AND file_path IS NOT NULL ORDER BY id",
-        "SELECT concat_ws('|', title, mood, due_date::date) FROM content_ideas WHERE mood IS NOT NULL ORDER BY id",
-    ];
-    let mut dashboard = database.session("dashboard").await;
-    let mut before = Vec::new();
-    for query in [shown, others[0], others[1]] {
-        before.push(strings(&mut dashboard, query).await);
-    }
-    database.carry().await;
-    database.cut_over().await;
-    for (query, expected) in [shown, others[0], others[1]].into_iter().zip(&before) {
-        assert_eq!(&strings(&mut dashboard, query).await, expected, "{query}");
-    }
-    let chat: String = one(
-        &mut dashboard,
-        &format!("INSERT INTO chat_messages (user_id, session_id, message_type, message) VALUES ('{ADA}', 'sess-9', 'assistant', 'hey') RETURNING id::text"),
-    )
-    .await
-    .unwrap();
-    let both = format!(
-        "SELECT concat_ws('|', message, content, session_id, message_type, role) FROM chat_messages WHERE id = '{chat}'"
-    );
-    assert_eq!(one::<String>(&mut dashboard, &both).await.unwrap(), "hey|hey|sess-9|assistant|assistant");
-    run(&mut dashboard, &format!("UPDATE chat_messages SET message = 'by old code' WHERE id = '{chat}'"))
-        .await
-        .unwrap();
-    assert!(one::<String>(&mut dashboard, &both).await.unwrap().starts_with("by old code|by old code|sess-9|"));
-    database.owner(&format!("UPDATE chat_messages SET content = 'by new code' WHERE id = '{chat}'")).await;
-    assert!(one::<String>(&mut dashboard, &both).await.unwrap().starts_with("by new code|by new code|sess-9|"));
-    run(&mut dashboard, "UPDATE media_files SET processing_status = 'again'").await.unwrap();
-    database.verified().await;
-    migrate::take_back(&database.urls.owner).await.unwrap();
-    let old =
-        format!("SELECT concat_ws('|', message, session_id, message_type) FROM chat_messages WHERE id = '{chat}'");
-    assert_eq!(one::<String>(&mut dashboard, &old).await.unwrap(), "by new code|sess-9|assistant");
-    let again = "SELECT count(*) FROM media_files WHERE user_id IS NOT NULL AND file_path IS NOT NULL AND processing_status IS DISTINCT FROM 'again'";
-    assert_eq!(one::<i64>(&mut dashboard, again).await.unwrap(), 0);
-    database.back_in_step().await;
-}
-
-async fn strings(connection: &mut sqlx::PgConnection, query: &str) -> Vec<String> {
-    sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).persistent(false).fetch_all(connection).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod fixtures;
 mod keys;
 mod large;
 mod mistakes;
+mod old_columns;
 mod policies;
 mod replaced;
 mod rows;
