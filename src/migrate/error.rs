@@ -32,8 +32,9 @@ pub enum MigrateError {
     },
     /// A migration that was applied is not the one that this program holds.
     #[error(
-        "migration {0:02} in the database is another one than this Kindred's: before release 0.1.0 migrations may be \
-         rewritten; remove the data directory (kindred serve: --data-dir), or drop and create the database again"
+        "migration {0:02} in the database is another one than this Kindred's: the database was made by a \
+         state before release 0.1.0, or by a changed one; remove the data directory (kindred serve: --data-dir), or drop and \
+         create the database again"
     )]
     Rewritten(i64),
     /// The service's role could bypass row level security.

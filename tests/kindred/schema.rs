@@ -1,9 +1,33 @@
 //! Migrations: up, down, up again; and databases that are not this program's.
 
 use kindred::migrate::{self, MigrateError};
+use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use crate::postgres;
+
+/// The migrations of releases, with the SHA-256 of each file: databases of users have run them as they are.
+const RELEASED: [(&str, &str); 10] = [
+    ("01_posts_normalization.down.sql", "f2ddfa203bbb39553c65b9f4c2a466c630f018d490c6ccf30c0966e4e61a1459"),
+    ("01_posts_normalization.up.sql", "0cf59da98b7749de764501cb7d341069322ba8e6a0102ccc0b9f256bc7ef9b19"),
+    ("02_unified_metrics_embeddings.down.sql", "dbbd5be8199d94d3e793c9efd1d191ca6343f28e9c39a6613d74fa5cbf4a5dc3"),
+    ("02_unified_metrics_embeddings.up.sql", "6ea0e0be9dff19fb465b68a4636c6df78d703da6685b92c2e5a20a25ac4582a1"),
+    ("03_organizations_ai_context.down.sql", "55aefa54bae25610c5b24e189d5f16059cb203d518aeaac035befd241e1882a9"),
+    ("03_organizations_ai_context.up.sql", "ca842b1fcd29ff7b6debcf04112cb68e3b08925ce86500766e1693e5a6683954"),
+    ("04_cleanup_consolidation.down.sql", "7b35f68a6586c885194d0812e74e88c3d41a85b787d0e950dbd6e942b7743eb6"),
+    ("04_cleanup_consolidation.up.sql", "4ec8e96ce4085535d8801c27939348b413c4b09bb14445064f0272c65b02b073"),
+    ("05_service.down.sql", "275339a04c976ea92a0fb71f46381d3ec851b7789827cd1f8272e04a2e4919c2"),
+    ("05_service.up.sql", "1f8a53a9b3395450efd3e84ae54637abc0629e54b8af58a0e56401486b8894d5"),
+];
+
+#[test]
+fn released_migrations_are_never_changed() {
+    for (name, digest) in RELEASED {
+        let text = std::fs::read(format!("{}/migrations/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let found: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, digest, "{name} was released: write a new migration instead");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn up_down_and_up_again_leave_the_same_schema() {
