@@ -63,9 +63,10 @@ returns table (problem text, key jsonb) language sql stable as $$
     limit p_limit
 $$;
 
--- Each check: how many rows the legacy side has, how many the new side, and how many are lost or differ.
+-- Each check: how many rows the legacy side has, how many the new side, and how many are lost or differ. Stable, so that all
+-- of it sees one moment: writers go on meanwhile.
 create or replace function kindred_migration.verify()
-returns table (check_name text, status text, old_count bigint, new_count bigint, data_loss bigint) language plpgsql as $$
+returns table (check_name text, status text, old_count bigint, new_count bigint, data_loss bigint) language plpgsql stable as $$
 declare
     found record;
     held bigint;
@@ -124,7 +125,7 @@ $$;
 
 -- The rows behind a failed check.
 create or replace function kindred_migration.name_differences(p_limit bigint)
-returns table (check_name text, problem text, key jsonb) language plpgsql as $$
+returns table (check_name text, problem text, key jsonb) language plpgsql stable as $$
 declare
     found record;
 begin

@@ -1,6 +1,8 @@
 //! While both sides are in step: what the old application writes is followed, and never refused.
 
-use super::fixtures::{Database, in_step};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::fixtures::{Database, in_step, one, run};
 use super::rows::{ADA, POSTS, id};
 
 /// What the old application does to one row, and what the new side shows of it.
@@ -291,4 +293,28 @@ async fn what_hangs_on_a_repaired_row_is_carried_with_the_next_run() {
     database.carry().await;
     assert_eq!(database.value::<i64>(held).await, 0);
     database.verified().await;
+}
+
+/// The comparison sees one moment, whatever is written while it looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_is_right_while_writers_go_on() {
+    let database = in_step().await;
+    let many = format!("INSERT INTO posts (user_id, content) SELECT '{ADA}', 'lasting' FROM generate_series(1, 5000)");
+    database.old_code(&many).await;
+    let done = AtomicBool::new(false);
+    let writing = async || {
+        let mut dashboard = database.session("dashboard").await;
+        while !done.load(Ordering::Relaxed) {
+            let brief = format!("INSERT INTO posts (user_id, content) VALUES ('{ADA}', 'brief') RETURNING id::text");
+            let brief: String = one(&mut dashboard, &brief).await.unwrap();
+            run(&mut dashboard, &format!("DELETE FROM posts WHERE id = '{brief}'")).await.unwrap();
+        }
+    };
+    let verifying = async {
+        for _ in 0..20 {
+            database.verified().await;
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(writing(), writing(), verifying);
 }
