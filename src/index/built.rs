@@ -22,6 +22,8 @@ pub struct Built {
     pub(super) saved_before: bool,
     /// The rebuild it came from, if it came from one.
     pub(super) ticket: Option<u64>,
+    /// Whether it holds the whole partition.
+    pub(super) whole: bool,
 }
 
 impl Built {
@@ -38,7 +40,12 @@ impl Built {
         revision: Revision,
     ) -> Result<Self, IndexError> {
         let segment = Arc::new(Segment::sealed(settings, dimensions, entries)?);
-        Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None })
+        Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true })
+    }
+
+    /// Whether it holds the whole partition; a rebuild may be of its newer parts alone.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Of which partition it is.
@@ -57,11 +64,13 @@ impl Built {
     }
 }
 
-/// A rebuild to be run: a snapshot, whose living rows become one new sealed segment.
+/// A rebuild to be run: the living rows of a snapshot's parts, from one of them on, become one new sealed segment.
 pub struct Rebuild {
     pub(super) key: PartitionKey,
     pub(super) settings: Settings,
     pub(super) base: Arc<Snapshot>,
+    /// The first part that is built anew.
+    pub(super) from: usize,
     pub(super) ticket: u64,
 }
 
@@ -76,9 +85,10 @@ impl Rebuild {
     /// # Errors
     /// None that a partition that was loaded could cause.
     pub fn run(self) -> Result<Built, IndexError> {
-        let entries: Vec<Entry> = self.base.parts.iter().flat_map(Part::live_entries).collect();
+        let entries: Vec<Entry> = self.base.parts[self.from..].iter().flat_map(Part::live_entries).collect();
         let mut built = Built::build(&self.settings, &self.key, self.base.dimensions, entries, self.base.revision)?;
         built.ticket = Some(self.ticket);
+        built.whole = self.from == 0;
         Ok(built)
     }
 }

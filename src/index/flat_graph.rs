@@ -21,6 +21,7 @@ use super::links::reach_all;
 use super::nodes::Nodes;
 use super::scorer::{FullScorer, Scorer, row_of};
 use super::settings::{Builder, Settings};
+use super::threads;
 use super::walk::{Candidate, Pool, Scratch, Wanted, descend, walk, walk_for};
 
 /// Candidates weighed in the layers above the lowest. The paper takes 1; a few more find a way where the best one is at a
@@ -49,8 +50,7 @@ impl FlatGraph {
     /// # Errors
     /// Where the system gives no threads.
     pub(super) fn build(matrix: Arc<Array2<f32>>, settings: &Settings) -> Result<Self, IndexError> {
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(settings.build_threads).build();
-        Ok(threads.map_err(IndexError::Threads)?.install(|| Self::build_here(matrix, settings)))
+        Ok(threads::for_build(settings)?.install(|| Self::build_here(matrix, settings)))
     }
 
     fn build_here(matrix: Arc<Array2<f32>>, settings: &Settings) -> Self {

@@ -45,6 +45,7 @@ mod settings;
 mod shared;
 mod snapshot;
 mod tail;
+mod threads;
 mod view;
 mod walk;
 mod writer;

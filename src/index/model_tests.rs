@@ -131,8 +131,8 @@ impl World {
                 }
             }
             Step::BeginRebuild(which) => {
-                if let Some(rebuild) = self.writer.rebuild_due(&key(which)) {
-                    assert!(self.writer.rebuild_due(&key(which)).is_none(), "one is under way");
+                if let Some(rebuild) = self.writer.rebuild_due(&key(which), now) {
+                    assert!(self.writer.rebuild_due(&key(which), now).is_none(), "one is under way");
                     self.table(which).rebuilt = Some(rebuild.run().expect("good rows"));
                 }
             }

@@ -97,7 +97,7 @@ impl IndexReader {
                 dead: snapshot.dead(),
                 tail: snapshot.tail(),
                 bytes: snapshot.bytes(),
-                graph: snapshot.parts[0].segment.graph().is_some(),
+                graph: snapshot.parts.iter().any(|part| part.segment.graph().is_some()),
                 generation: snapshot.generation,
                 generation_since: snapshot.generation_since,
                 confirmed_at: snapshot.confirmed_at,

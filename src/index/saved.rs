@@ -131,6 +131,7 @@ impl Built {
             revision: Revision(head.revision),
             saved_before: true,
             ticket: None,
+            whole: true,
         })
     }
 }

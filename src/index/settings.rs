@@ -1,5 +1,7 @@
 //! What an operator may set.
 
+use std::time::Duration;
+
 /// Who builds graphs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Builder {
@@ -13,10 +15,13 @@ pub enum Builder {
 /// Sizes and limits of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// A sealed segment of fewer rows has no graph and is scanned exactly. Default 10,000.
+    /// A sealed segment of fewer rows has no graph and is scanned exactly. Default 4,096.
     pub exact_below: usize,
-    /// So many rows in the tail or dead, and a rebuild is due. At least 1; default 4,096.
+    /// So many rows in the tail, and it is sealed; so many dead ones, if they are a quarter of all, and all is built anew.
+    /// At least 1; default 4,096.
     pub tail_limit: usize,
+    /// A partition that has not changed for so long becomes one segment. Default 30 s.
+    pub compact_after: Duration,
     /// Neighbours a graph node keeps per layer (twice as many in the lowest). 2 to 256; default 16.
     pub m: usize,
     /// Candidates weighed when a node is put into the graph. Default 200.
@@ -41,8 +46,9 @@ pub struct Settings {
 impl Settings {
     /// The defaults.
     pub const DEFAULT: Self = Self {
-        exact_below: 10_000,
+        exact_below: 4_096,
         tail_limit: 4_096,
+        compact_after: Duration::from_secs(30),
         m: 16,
         ef_construction: 200,
         builder: Builder::Own,

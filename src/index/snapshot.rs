@@ -8,8 +8,14 @@ use roaring::RoaringBitmap;
 
 use super::admission::Admission;
 use super::segment::Segment;
+use super::settings::Settings;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, Revision, SourceField};
+
+/// A sealed part of at most so many times the rows that are built is built again with them.
+const MERGE: usize = 2;
+/// Where more than one row in so many is dead, all are built anew.
+const MOST_DEAD: usize = 4;
 
 /// A segment and which of its rows are dead. Cheap to clone.
 #[derive(Clone)]
@@ -54,7 +60,8 @@ impl Part {
     }
 }
 
-/// One generation at one revision: the sealed part first, then the tail. Never changed once readers can see it.
+/// One generation at one revision: the sealed parts first, the largest at the front, then the tail. Never changed once
+/// readers can see it.
 #[derive(Clone)]
 pub(super) struct Snapshot {
     /// Counts the sealed segments that were swapped in, over all partitions.
@@ -64,8 +71,11 @@ pub(super) struct Snapshot {
     pub(super) revision: Revision,
     /// When the feed was last known to hold nothing newer.
     pub(super) confirmed_at: Option<Instant>,
+    /// When rows last came or went.
+    pub(super) changed_at: Instant,
     pub(super) dimensions: usize,
-    /// At least one: the sealed part.
+    /// How many of the parts are sealed; at least one.
+    pub(super) sealed: usize,
     pub(super) parts: Vec<Part>,
 }
 
@@ -82,7 +92,32 @@ impl Snapshot {
 
     /// How many rows of the tail live.
     pub(super) fn tail(&self) -> usize {
-        self.parts[1..].iter().map(Part::live).sum()
+        self.parts[self.sealed..].iter().map(Part::live).sum()
+    }
+
+    /// The first of the parts that a rebuild should make one of, where one is due.
+    ///
+    /// A tail of [`Settings::tail_limit`] rows is sealed, together with the sealed parts before it that are at most
+    /// [`MERGE`] times as large as what comes to them: so a row is built into a graph about as often as the logarithm of
+    /// the partition's size, whoever writes how much, and few graphs are to be searched (the log-structured merge of
+    /// O'Neil et al., 1996). All parts become one where many rows are dead, or when nothing has changed for a while.
+    pub(super) fn rebuild_from(&self, settings: &Settings, now: Instant) -> Option<usize> {
+        let (live, dead, tail) = (self.live(), self.dead(), self.tail());
+        let limit = settings.tail_limit.max(1);
+        let quiet = now.saturating_duration_since(self.changed_at) >= settings.compact_after;
+        if dead >= limit.max(live / MOST_DEAD) || (quiet && (self.sealed > 1 || tail + dead >= limit.div_ceil(16))) {
+            return Some(0);
+        }
+        if tail < limit {
+            return None;
+        }
+        let mut from = self.sealed;
+        let mut rows = tail;
+        while from > 0 && self.parts[from - 1].live() <= rows * MERGE {
+            from -= 1;
+            rows += self.parts[from].live();
+        }
+        Some(from)
     }
 
     /// An estimate of the bytes it takes.

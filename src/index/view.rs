@@ -142,10 +142,11 @@ impl PartitionView {
         self.snapshot.parts.iter().flat_map(Part::live_entries).collect()
     }
 
-    /// The share of the `k` nearest that searches find which begin at so many rows, evenly spread over the sealed segment;
+    /// The share of the `k` nearest that searches find which begin at so many rows, evenly spread over the largest segment;
     /// `None` where it has no graph. Scans the partition once for each.
     pub fn sampled_recall(&self, samples: usize, k: usize) -> Option<f64> {
-        let sealed = self.snapshot.parts.first().filter(|part| part.segment.graph().is_some())?;
+        let sealed =
+            self.snapshot.parts.iter().max_by_key(|part| part.live()).filter(|part| part.segment.graph().is_some())?;
         let rows: Vec<u32> = sealed.live_rows().collect();
         let queries: Vec<Vector> = rows
             .iter()

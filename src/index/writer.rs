@@ -43,6 +43,7 @@ struct Rebuilds {
 struct Running {
     ticket: u64,
     base: Arc<Snapshot>,
+    from: usize,
 }
 
 impl IndexWriter {
@@ -59,7 +60,9 @@ impl IndexWriter {
             generation_since: now,
             revision: built.revision,
             confirmed_at: (!built.saved_before).then_some(now),
+            changed_at: now,
             dimensions: built.dimensions,
+            sealed: 1,
             parts: vec![Part::new(built.segment)],
         };
         match shown {
@@ -88,11 +91,14 @@ impl IndexWriter {
             return Err(IndexError::OutOfOrder { key: key.clone(), shown: next.revision, given: revision });
         }
         let coming = last_of_each(deltas)?;
+        if !coming.is_empty() {
+            next.changed_at = now;
+        }
         for part in &mut next.parts {
             coming.keys().for_each(|(entity, source_field)| part.kill(entity, source_field));
         }
         let entries: Vec<Entry> = coming.into_values().flatten().collect();
-        let fixed = self.rebuilds_mut().running.get(key).map_or(1, |running| running.base.parts.len());
+        let fixed = self.rebuilds_mut().running.get(key).map_or(next.sealed, |running| running.base.parts.len());
         tail::push(&mut next.parts, fixed, next.dimensions, entries)?;
         next.revision = revision;
         next.confirmed_at = next.confirmed_at.max(Some(now));
@@ -109,19 +115,19 @@ impl IndexWriter {
         }
     }
 
-    /// A rebuild, where so many rows are in the tail or dead that one is due and none is under way. It is under way from
-    /// now on, until it is installed or abandoned.
-    pub fn rebuild_due(&self, key: &PartitionKey) -> Option<Rebuild> {
+    /// A rebuild, where so many rows are in the tail or dead, or the partition was quiet for so long, that one is due and
+    /// none is under way. It is under way from now on, until it is installed or abandoned.
+    pub fn rebuild_due(&self, key: &PartitionKey, now: Instant) -> Option<Rebuild> {
         let base = self.shared.get(key)?.snapshot();
         let mut rebuilds = self.rebuilds.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = base.tail() + base.dead() >= self.shared.settings.tail_limit.max(1);
-        if !due || rebuilds.running.contains_key(key) {
+        if rebuilds.running.contains_key(key) {
             return None;
         }
+        let from = base.rebuild_from(&self.shared.settings, now)?;
         rebuilds.tickets += 1;
         let ticket = rebuilds.tickets;
-        rebuilds.running.insert(key.clone(), Running { ticket, base: base.clone() });
-        Some(Rebuild { key: key.clone(), settings: self.shared.settings, base, ticket })
+        rebuilds.running.insert(key.clone(), Running { ticket, base: base.clone(), from });
+        Some(Rebuild { key: key.clone(), settings: self.shared.settings, base, from, ticket })
     }
 
     /// Swaps a rebuilt generation in, with what came since. The revision stays the one that is shown. A rebuild that was
@@ -133,11 +139,13 @@ impl IndexWriter {
         if running.get(&built.key).is_none_or(|running| running.ticket != ticket) {
             return;
         }
-        let Some(Running { base, .. }) = running.remove(&built.key) else { return };
+        let Some(Running { base, from, .. }) = running.remove(&built.key) else { return };
         let mut next = Snapshot::clone(&partition.snapshot());
         let fresh = next.parts.split_off(base.parts.len());
-        next.parts =
-            [with_deaths_since(Part::new(built.segment), &base.parts, &next.parts)].into_iter().chain(fresh).collect();
+        let replaced = next.parts.split_off(from);
+        next.parts.push(with_deaths_since(Part::new(built.segment), &base.parts[from..], &replaced));
+        next.sealed = next.parts.len();
+        next.parts.extend(fresh);
         next.generation = self.next_generation();
         next.generation_since = now;
         partition.show(next);
@@ -319,10 +327,10 @@ mod tests {
         let (key, now) = (partition(1), Instant::now());
         writer.publish(built(reader.settings(), 1, 4, 1), now);
         writer.apply(&key, vec![put(1)], Revision(2), now).expect("fits");
-        assert!(writer.rebuild_due(&key).is_none());
+        assert!(writer.rebuild_due(&key, now).is_none());
         writer.apply(&key, vec![put(2)], Revision(3), now).expect("fits");
-        let rebuild = writer.rebuild_due(&key).expect("four rows in the tail");
-        assert!(writer.rebuild_due(&key).is_none(), "one is under way");
+        let rebuild = writer.rebuild_due(&key, now).expect("four rows in the tail");
+        assert!(writer.rebuild_due(&key, now).is_none(), "one is under way");
         // Meanwhile: one goes that the rebuild holds, one comes, and one comes and goes.
         writer.apply(&key, vec![delete(1), put(3)], Revision(4), now).expect("fits");
         writer.apply(&key, vec![put(4)], Revision(5), now).expect("fits");
@@ -343,10 +351,10 @@ mod tests {
         let (key, now) = (partition(1), Instant::now());
         writer.publish(built(reader.settings(), 1, 4, 1), now);
         writer.apply(&key, vec![put(1)], Revision(2), now).expect("fits");
-        let late = writer.rebuild_due(&key).expect("due").run().expect("good rows");
+        let late = writer.rebuild_due(&key, now).expect("due").run().expect("good rows");
         writer.abandon_rebuild(&key);
         writer.apply(&key, vec![delete(1)], Revision(3), now).expect("fits");
-        let second = writer.rebuild_due(&key).expect("due again").run().expect("good rows");
+        let second = writer.rebuild_due(&key, now).expect("due again").run().expect("good rows");
         writer.install(late, now);
         assert_eq!(reader.status()[0].generation, 1);
         writer.install(second, now);

@@ -15,7 +15,8 @@ const LEASE: &str = "maintenance";
 pub struct MaintenanceSettings {
     /// Between two rounds.
     pub interval: Duration,
-    /// Rows brought into a model's HNSW index at once.
+    /// Rows brought into a model's HNSW index at once; then it rests for as long as that took, since inserting into the index
+    /// takes a whole core of the database's.
     pub settle_rows: i64,
     /// The longest a round may go on settling, so that other duties get their turn.
     pub settle_for: Duration,
@@ -88,11 +89,13 @@ impl Scheduler {
                 tracing::info!(model = %model.id, "the model's HNSW index was built");
             }
             while started.elapsed() < self.settings.settle_for {
+                let begun = Instant::now();
                 let settled = self.owner.settle(&model.id, self.settings.settle_rows).await?;
                 metrics::counter!("kindred_settled_rows_total").increment(settled);
                 if settled < self.settings.settle_rows as u64 {
                     break;
                 }
+                tokio::time::sleep(begun.elapsed()).await;
             }
         }
         metrics::gauge!("kindred_unsettled_rows").set(self.owner.count_unsettled().await? as f64);

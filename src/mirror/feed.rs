@@ -166,7 +166,7 @@ impl Mirror {
             if self.building.contains(&key) {
                 continue;
             }
-            let Some(rebuild) = self.writer.rebuild_due(&key) else { continue };
+            let Some(rebuild) = self.writer.rebuild_due(&key, Instant::now()) else { continue };
             self.building.insert(key.clone());
             let tasks = self.tasks.clone();
             self.builds.spawn(async move {
@@ -194,7 +194,9 @@ impl Mirror {
                 self.catch_up(Some(key.organization)).await;
             }
             (Work::Rebuild, Ok(built)) => {
-                self.keep(&built);
+                if built.is_whole() {
+                    self.keep(&built);
+                }
                 self.writer.install(built, Instant::now());
                 metrics::counter!("kindred_mirror_rebuilds_total").increment(1);
             }

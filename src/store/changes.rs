@@ -117,9 +117,10 @@ impl TenantTransaction {
             r#"SELECT e.id, e.entity_type, e.entity_id, e.source_field, e.version, e.chunk_index, e.tags, e.platform,
                     e.status, e.occurred_at, e.vector_data AS "vector: pgvector::Vector"
              FROM unnest($3::text[], $4::uuid[], $5::text[], $6::int[]) AS k (entity_type, entity_id, source_field, version)
-             JOIN embeddings e
-               ON e.organization_id = $1 AND e.entity_type = k.entity_type AND e.entity_id = k.entity_id
-              AND e.source_field = k.source_field AND e.model_version = $2 AND e.version = k.version"#,
+             CROSS JOIN LATERAL (
+                 SELECT * FROM embeddings e
+                 WHERE e.organization_id = $1 AND e.entity_type = k.entity_type AND e.entity_id = k.entity_id
+                   AND e.source_field = k.source_field AND e.model_version = $2 AND e.version = k.version OFFSET 0) AS e"#,
             organization,
             model.as_str(),
             &types as &[&str],

@@ -27,9 +27,11 @@ impl TenantTransaction {
             gone.into_iter().map(|(_, entity_type, id)| (entity_type, id)).unzip();
         let rows = sqlx::query!(
             "SELECT v.entity_type, v.entity_id, v.source_field, v.model_version
-             FROM embedding_versions v
-             JOIN unnest($2::text[], $3::uuid[]) AS gone (entity_type, entity_id) USING (entity_type, entity_id)
-             WHERE v.organization_id = $1 AND v.superseded_revision IS NULL AND NOT v.deleted",
+             FROM unnest($2::text[], $3::uuid[]) AS gone (entity_type, entity_id)
+             CROSS JOIN LATERAL (
+                 SELECT * FROM embedding_versions v
+                 WHERE v.organization_id = $1 AND v.entity_type = gone.entity_type AND v.entity_id = gone.entity_id
+                   AND v.superseded_revision IS NULL AND NOT v.deleted OFFSET 0) AS v",
             organization,
             &types,
             &ids

@@ -100,10 +100,11 @@ impl TenantTransaction {
                     v.content_hash, v.attributes_hash, v.deleted
              FROM unnest($2::text[], $3::uuid[], $4::text[], $5::text[])
                   AS k (entity_type, entity_id, source_field, model_version)
-             JOIN embedding_versions v
-               ON v.organization_id = $1 AND v.entity_type = k.entity_type AND v.entity_id = k.entity_id
-              AND v.source_field = k.source_field AND v.model_version = k.model_version
-              AND v.superseded_revision IS NULL",
+             CROSS JOIN LATERAL (
+                 SELECT * FROM embedding_versions v
+                 WHERE v.organization_id = $1 AND v.entity_type = k.entity_type AND v.entity_id = k.entity_id
+                   AND v.source_field = k.source_field AND v.model_version = k.model_version
+                   AND v.superseded_revision IS NULL OFFSET 0) AS v",
             organization,
             &lines.entity_types as &[&str],
             &lines.entity_ids,
@@ -142,10 +143,11 @@ impl TenantTransaction {
                     v.content_hash, v.attributes_hash, v.deleted, v.idempotency_key AS "idempotency_key!"
              FROM unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[])
                   AS k (entity_type, entity_id, source_field, model_version, idempotency_key)
-             JOIN embedding_versions v
-               ON v.organization_id = $1 AND v.entity_type = k.entity_type AND v.entity_id = k.entity_id
-              AND v.source_field = k.source_field AND v.model_version = k.model_version
-              AND v.idempotency_key = k.idempotency_key"#,
+             CROSS JOIN LATERAL (
+                 SELECT * FROM embedding_versions v
+                 WHERE v.organization_id = $1 AND v.entity_type = k.entity_type AND v.entity_id = k.entity_id
+                   AND v.source_field = k.source_field AND v.model_version = k.model_version
+                   AND v.idempotency_key = k.idempotency_key OFFSET 0) AS v"#,
             organization,
             &lines.entity_types as &[&str],
             &lines.entity_ids,
@@ -207,17 +209,25 @@ impl TenantTransaction {
         let closed = sqlx::query_scalar!(
             r#"WITH closed AS (
                  UPDATE embedding_versions v SET superseded_revision = $6
-                 FROM unnest($2::text[], $3::uuid[], $4::text[], $5::text[])
-                      AS k (entity_type, entity_id, source_field, model_version)
-                 WHERE v.organization_id = $1 AND v.entity_type = k.entity_type AND v.entity_id = k.entity_id
-                   AND v.source_field = k.source_field AND v.model_version = k.model_version
-                   AND v.superseded_revision IS NULL
-                 RETURNING v.organization_id, v.entity_type, v.entity_id, v.source_field, v.model_version, v.version
+                 WHERE v.organization_id = $1 AND v.superseded_revision IS NULL AND v.id = ANY (ARRAY(
+                     SELECT c.id
+                     FROM unnest($2::text[], $3::uuid[], $4::text[], $5::text[])
+                          AS k (entity_type, entity_id, source_field, model_version)
+                     CROSS JOIN LATERAL (
+                         SELECT c.id FROM embedding_versions c
+                         WHERE c.organization_id = $1 AND c.entity_type = k.entity_type AND c.entity_id = k.entity_id
+                           AND c.source_field = k.source_field AND c.model_version = k.model_version
+                           AND c.superseded_revision IS NULL OFFSET 0) AS c))
+                 RETURNING v.entity_type, v.entity_id, v.source_field, v.model_version, v.version
              ), chunks AS (
-                 UPDATE embeddings e SET superseded_revision = $6 FROM closed c
-                 WHERE e.organization_id = $1 AND c.organization_id = $1 AND e.entity_type = c.entity_type
-                   AND e.entity_id = c.entity_id AND e.source_field = c.source_field
-                   AND e.model_version = c.model_version AND e.version = c.version
+                 UPDATE embeddings e SET superseded_revision = $6
+                 WHERE e.organization_id = $1 AND e.id = ANY (ARRAY(
+                     SELECT o.id FROM closed c
+                     CROSS JOIN LATERAL (
+                         SELECT o.id FROM embeddings o
+                         WHERE o.organization_id = $1 AND o.entity_type = c.entity_type AND o.entity_id = c.entity_id
+                           AND o.source_field = c.source_field AND o.model_version = c.model_version
+                           AND o.version = c.version OFFSET 0) AS o))
                  RETURNING 1 AS one
              )
              SELECT (SELECT count(*) FROM closed) + 0 * (SELECT count(*) FROM chunks) AS "closed!""#,

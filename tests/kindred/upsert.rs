@@ -241,3 +241,26 @@ async fn many_writers_of_one_line_make_a_history_without_gaps() {
     versions.sort_unstable();
     assert_eq!(versions, (1..=80).collect::<Vec<_>>());
 }
+
+/// A planner that has no statistics of a young table must not read the whole organization for every batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_reads_only_its_own_lines() {
+    let service = Service::start().await;
+    let mut acme = service.organization("acme").await;
+    let drafts: Vec<Draft> =
+        (0..3_000).map(|number| vector_draft("post", number, vec![1.0 + number as f32; DIMENSIONS])).collect();
+    for batch in drafts.chunks(200) {
+        acme.upsert_all(batch.to_vec()).await;
+    }
+    // A backend tells what it has read when it ends, at the latest.
+    let mut superuser = crate::postgres::connect(&service.urls.superuser).await;
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'kindred_app'")
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    let told = "SELECT array[sum(idx_scan), sum(idx_tup_read)]::bigint[] FROM pg_stat_user_indexes WHERE relname = 'embedding_versions'";
+    let told: Vec<i64> = sqlx::query_scalar(told).fetch_one(&mut superuser).await.unwrap();
+    let (scans, read) = (told[0], told[1]);
+    // Each line is looked up by itself and not found; every batch would read what is there already, 21,000 entries in all.
+    assert!(scans >= 3_000 && read < 3_000, "{scans} lookups read {read} index entries for 3,000 new lines");
+}
