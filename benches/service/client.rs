@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use kindred::grpc::proto::embedding_service_client::EmbeddingServiceClient;
 use kindred::grpc::proto::search_service_client::SearchServiceClient;
 use kindred::grpc::proto::{
-    ChunkDraft, Draft, EntityRef, SearchRequest, SearchResponse, ServedBy, UpsertEmbeddingsRequest, Vector,
-    search_request,
+    ChunkDraft, Draft, EntityRef, SearchRequest, SearchResponse, ServedBy, UpsertEmbeddingRequest,
+    UpsertEmbeddingsRequest, Vector, search_request,
 };
 use tokio::task::JoinSet;
 use tonic::Request;
@@ -86,6 +86,28 @@ impl Client {
         self.upsert(data.rows.iter().enumerate()).await;
         let rate = data.rows.len() as f64 / begun.elapsed().as_secs_f64();
         println!("upserted by one stream: {rate:.0} vectors/s, acknowledged, durable and visible");
+    }
+
+    /// So many callers upsert one row at a time by the unary call: rows a second.
+    pub(crate) async fn upsert_singly(&self, data: &Data, callers: usize, seconds: u64) -> f64 {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let mut writing = JoinSet::new();
+        for caller in 0..callers {
+            let (client, rows) = (self.clone(), data.rows.clone());
+            writing.spawn(async move {
+                let mut service = EmbeddingServiceClient::new(client.channel.clone());
+                let mut written = 0;
+                while Instant::now() < until {
+                    let at = caller + written * callers;
+                    let draft = draft(2_000_000 + at, rows[at % rows.len()].clone());
+                    let request = client.request(UpsertEmbeddingRequest { draft: Some(draft) });
+                    service.upsert_embedding(request).await.unwrap();
+                    written += 1;
+                }
+                written
+            });
+        }
+        writing.join_all().await.into_iter().sum::<usize>() as f64 / seconds as f64
     }
 
     async fn upsert<'a>(&self, rows: impl Iterator<Item = (usize, &'a Vec<f32>)>) {

@@ -50,6 +50,7 @@ async fn measure(options: &Options) {
     let client = Client::connect(&kindred).await;
     client.ingest(&data).await;
     client.until_hot(&data).await;
+    peer::until_settled(&kindred.owner_url).await;
     let truth = peer::truth(&data);
     let recall = client.recall(&data, &truth).await;
     let echo = server::Child::start("echo", options);
@@ -68,6 +69,8 @@ async fn measure(options: &Options) {
         let ours = client.load_while_writing(&data, options, &kindred).await;
         ours.print(&format!("kindred, 1 at once, {} writes/s", options.writes), None);
         println!("p99 while writing / p99 at rest: {:.2}", ours.p99_ms / rows[0].1.p99_ms);
+        let rate = client.upsert_singly(&data, 16, options.seconds).await;
+        println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
     }
     let peers = peer::pgvector(&kindred.owner_url, &data, &truth, options.seconds).await;
     for (clients, ours, echoed) in rows {

@@ -23,6 +23,18 @@ pub(crate) fn truth(data: &Data) -> Vec<Vec<usize>> {
     data.queries.iter().map(best).collect()
 }
 
+/// Waits until pgvector's index holds every row, which takes a core of the machine, so that what is measured is measured
+/// at rest.
+pub(crate) async fn until_settled(url: &str) {
+    let begun = Instant::now();
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let waiting = "SELECT count(*) FROM embeddings WHERE NOT settled AND superseded_revision IS NULL";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut connection).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    println!("in pgvector's index after {:.1} s", begun.elapsed().as_secs_f64());
+}
+
 /// Searches at the least ef_search that reaches a recall of 0.95, and 0.99, by one and by four connections.
 pub(crate) async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], seconds: u64) -> Vec<(String, f64, Load)> {
     let mut connection = PgConnection::connect(url).await.unwrap();

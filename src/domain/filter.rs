@@ -48,6 +48,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether entities of a type may be found.
+    pub fn admits_type(&self, entity_type: &EntityType) -> bool {
+        self.entity_types.is_empty() || self.entity_types.contains(entity_type)
+    }
+
     /// Refuses a span that ends before it begins.
     pub fn check(self) -> Result<Self, Invalid> {
         if let TimeRange { from: Some(from), until: Some(until) } = self.time

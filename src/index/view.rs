@@ -103,9 +103,8 @@ impl PartitionView {
         limits: &[(EntityType, usize)],
         filter: &Filter,
     ) -> Result<Found, IndexError> {
-        let wanted =
-            |entity_type: &EntityType| filter.entity_types.is_empty() || filter.entity_types.contains(entity_type);
-        let limits: Vec<&(EntityType, usize)> = limits.iter().filter(|(of_type, _)| wanted(of_type)).collect();
+        let limits: Vec<&(EntityType, usize)> =
+            limits.iter().filter(|(of_type, _)| filter.admits_type(of_type)).collect();
         let filters: Vec<Filter> = limits
             .iter()
             .map(|(of_type, _)| Filter { entity_types: vec![of_type.clone()], ..filter.clone() })

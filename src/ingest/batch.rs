@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -86,6 +86,8 @@ pub(super) struct BatchWriter {
     pub(super) tasks: TaskTracker,
     pub(super) embed_timeout: Duration,
     pub(super) mirror_patience: Duration,
+    /// Bounds the batches that are written and wait for the mirror.
+    pub(super) announcing: Arc<Semaphore>,
 }
 
 impl BatchWriter {
@@ -259,18 +261,36 @@ impl BatchWriter {
                 return Vec::new();
             }
         };
-        if let Some(revision) = written.revision {
-            let models = written.models;
-            announce(&self.index, organization, models, revision, self.mirror_patience).await;
-        }
-        let mut postponed = Vec::new();
+        let (mut decided, mut postponed) = (Vec::with_capacity(items.len()), Vec::new());
         for (item, outcome) in items.into_iter().zip(written.outcomes) {
             match outcome {
-                Some(outcome) => item.answer(Ok(outcome)),
+                Some(outcome) => decided.push((item, outcome)),
                 None => postponed.push(item),
             }
         }
+        match written.revision {
+            Some(revision) => self.answer_once_mirrored(organization, written.models, revision, decided).await,
+            None => decided.into_iter().for_each(|(item, outcome)| item.answer(Ok(outcome))),
+        }
         postponed
+    }
+
+    /// Answers when this replica's mirror shows the revision, while the next batch is written: waits only where too many
+    /// batches wait for the mirror.
+    async fn answer_once_mirrored(
+        &self,
+        organization: OrganizationId,
+        models: BTreeSet<ModelId>,
+        revision: Revision,
+        decided: Vec<(Item, Outcome)>,
+    ) {
+        let turn = Arc::clone(&self.announcing).acquire_owned().await;
+        let (index, patience) = (self.index.clone(), self.mirror_patience);
+        self.tasks.spawn(async move {
+            announce(&index, organization, models, revision, patience).await;
+            decided.into_iter().for_each(|(item, outcome)| item.answer(Ok(outcome)));
+            drop(turn);
+        });
     }
 
     async fn try_write(&self, organization: OrganizationId, items: &[Item]) -> Result<Written, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +16,9 @@ use crate::embed::Embedders;
 use crate::index::IndexReader;
 use crate::store::{Database, ModelCatalog};
 use crate::tenancy::{Caller, Role};
+
+/// The most batches, of all organizations, that are written and wait for the mirror.
+const MAX_ANNOUNCING: usize = 16;
 
 /// How drafts are gathered and how long their parts may take.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +97,7 @@ impl Ingestor {
             tasks: tasks.clone(),
             embed_timeout: settings.embed_timeout,
             mirror_patience: settings.mirror_patience,
+            announcing: Arc::new(Semaphore::new(MAX_ANNOUNCING)),
         };
         Self(Arc::new(Inner { catalog, writer, settings, queues: Mutex::default(), tasks, stop }))
     }

@@ -1,13 +1,14 @@
 //! Answers searches.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::planner::{Mirrored, Route, route};
 use super::{Answer, Hit, SearchError, SearchQuery, SimilarQuery, Subject, Target};
 use crate::domain::{
-    ChunkHit, EmbeddingId, EntityRef, Filter, Invalid, Model, ModelId, OrganizationId, Provenance, Revision, ServedBy,
-    SourceField, Vector,
+    ChunkHit, EmbeddingId, EntityRef, EntityType, Filter, Invalid, Model, ModelId, OrganizationId, Provenance,
+    Revision, ServedBy, SourceField, Vector,
 };
 use crate::embed::Embedders;
 use crate::index::{IndexReader, PartitionKey, PartitionView};
@@ -40,11 +41,20 @@ pub struct Searcher {
     settings: SearchSettings,
 }
 
-/// One list of results that is wanted.
+/// What is to be found.
 struct Wanted {
     filter: Filter,
-    limit: usize,
-    every_chunk: bool,
+    list: List,
+}
+
+/// What is wanted of what a filter admits.
+enum List {
+    /// So many chunks.
+    Chunks(usize),
+    /// So many entities, each by its best chunk.
+    Entities(usize),
+    /// So many entities of each type.
+    OfTypes(BTreeMap<EntityType, usize>),
 }
 
 impl Searcher {
@@ -69,11 +79,11 @@ impl Searcher {
         if let Subject::Entity { entity, .. } = query.subject {
             filter.not_entity = Some(entity);
         }
-        let wanted = if query.targets.is_empty() {
-            vec![Wanted { filter, limit: query.limit, every_chunk: false }]
-        } else {
-            query.targets.into_iter().filter_map(|target| of_target(&filter, target)).collect()
+        let list = match query.targets.is_empty() {
+            true => List::Entities(query.limit),
+            false => List::OfTypes(limits(query.targets)),
         };
+        let wanted = Wanted { filter, list };
         let (hits, provenance) =
             self.find(caller.organization, &model, view, query.min_revision, &vector, &wanted).await?;
         self.answer(caller, model, hits, provenance, query.threshold, query.with_content).await
@@ -85,7 +95,8 @@ impl Searcher {
         let model = self.catalog.readable(caller.organization, query.model.as_ref()).await?;
         let view = self.mirror(caller.organization, &model.id, query.min_revision).await;
         let vector = self.vector_of(caller, &model, &query.subject, view.as_ref()).await?;
-        let wanted = [Wanted { filter: query.filter, limit: query.limit, every_chunk: query.every_chunk }];
+        let list = if query.every_chunk { List::Chunks(query.limit) } else { List::Entities(query.limit) };
+        let wanted = Wanted { filter: query.filter, list };
         let (hits, provenance) =
             self.find(caller.organization, &model, view, query.min_revision, &vector, &wanted).await?;
         self.answer(caller, model, hits, provenance, query.threshold, query.with_content).await
@@ -187,7 +198,7 @@ impl Searcher {
         Err(Invalid::new("text", reason).into())
     }
 
-    /// Searches every list, all in the mirror or all in one snapshot of Postgres.
+    /// Searches in the mirror, or in one snapshot of Postgres.
     async fn find(
         &self,
         organization: OrganizationId,
@@ -195,7 +206,7 @@ impl Searcher {
         view: Option<PartitionView>,
         min_revision: Revision,
         vector: &Vector,
-        wanted: &[Wanted],
+        wanted: &Wanted,
     ) -> Result<(Vec<ChunkHit>, Provenance), SearchError> {
         let (hits, provenance) = match view {
             Some(view) => find_in_mirror(&view, vector, wanted)?,
@@ -211,16 +222,25 @@ impl Searcher {
         model: &Model,
         min_revision: Revision,
         vector: &Vector,
-        wanted: &[Wanted],
+        wanted: &Wanted,
     ) -> Result<(Vec<ChunkHit>, Provenance), SearchError> {
         let mut transaction = self.database.tenant_snapshot("nearest", organization).await?;
         let (present, _) = transaction.revision().await?;
         if present < min_revision {
             return Err(SearchError::FutureRevision { wanted: min_revision, present });
         }
+        let Wanted { filter, list } = wanted;
         let mut hits = Vec::new();
-        for list in wanted {
-            hits.extend(nearest(&mut transaction, model, vector, list).await?);
+        match list {
+            List::Chunks(limit) => hits = chunks(&mut transaction, model, vector, filter, *limit).await?,
+            List::Entities(limit) => hits = entities(&mut transaction, model, vector, filter, *limit).await?,
+            List::OfTypes(limits) => {
+                let admitted = limits.iter().filter(|(of_type, _)| filter.admits_type(of_type));
+                for (of_type, limit) in admitted {
+                    let filter = Filter { entity_types: vec![of_type.clone()], ..filter.clone() };
+                    hits.extend(entities(&mut transaction, model, vector, &filter, *limit).await?);
+                }
+            }
         }
         transaction.commit().await?;
         Ok((hits, Provenance { served_by: ServedBy::Postgres, revision: present }))
@@ -253,56 +273,61 @@ impl Searcher {
     }
 }
 
-/// The filter of one target; `None` where the request's own filter excludes its type.
-fn of_target(filter: &Filter, target: Target) -> Option<Wanted> {
-    if !filter.entity_types.is_empty() && !filter.entity_types.contains(&target.entity_type) {
-        return None;
+/// How many entities of each type; the most, where a type is named twice.
+fn limits(targets: Vec<Target>) -> BTreeMap<EntityType, usize> {
+    let mut limits = BTreeMap::new();
+    for Target { entity_type, limit } in targets {
+        let most = limits.entry(entity_type).or_insert(limit);
+        *most = limit.max(*most);
     }
-    let filter = Filter { entity_types: vec![target.entity_type], ..filter.clone() };
-    Some(Wanted { filter, limit: target.limit, every_chunk: false })
+    limits
 }
 
 fn find_in_mirror(
     view: &PartitionView,
     vector: &Vector,
-    wanted: &[Wanted],
+    wanted: &Wanted,
 ) -> Result<(Vec<ChunkHit>, Provenance), SearchError> {
-    let mut provenance = Provenance { served_by: ServedBy::MirrorExact, revision: view.revision() };
-    let mut hits = Vec::new();
-    for list in wanted {
-        let found = if list.every_chunk {
-            view.search(vector, list.limit, &list.filter)?
-        } else {
-            view.search_entities(vector, list.limit, &list.filter)?
-        };
-        if found.served_by == ServedBy::MirrorHnsw {
-            provenance.served_by = ServedBy::MirrorHnsw;
+    let Wanted { filter, list } = wanted;
+    let found = match list {
+        List::Chunks(limit) => view.search(vector, *limit, filter)?,
+        List::Entities(limit) => view.search_entities(vector, *limit, filter)?,
+        List::OfTypes(limits) => {
+            let limits: Vec<(EntityType, usize)> =
+                limits.iter().map(|(of_type, limit)| (of_type.clone(), *limit)).collect();
+            view.search_entities_by_type(vector, &limits, filter)?
         }
-        hits.extend(found.hits);
-    }
-    Ok((hits, provenance))
+    };
+    Ok((found.hits, Provenance { served_by: found.served_by, revision: view.revision() }))
 }
 
-/// Asks for more chunks until there are enough entities, or no more chunks.
-async fn nearest(
+async fn chunks(
     transaction: &mut TenantTransaction,
     model: &Model,
     vector: &Vector,
-    wanted: &Wanted,
+    filter: &Filter,
+    limit: usize,
 ) -> Result<Vec<ChunkHit>, StoreError> {
-    let mut limit = if wanted.every_chunk { wanted.limit } else { wanted.limit * 2 };
+    transaction.nearest(NearestQuery { model, vector, filter, limit: limit as i64 }).await
+}
+
+/// Asks for more chunks until there are enough entities, or no more chunks.
+async fn entities(
+    transaction: &mut TenantTransaction,
+    model: &Model,
+    vector: &Vector,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<ChunkHit>, StoreError> {
+    let mut fetch = limit * 2;
     loop {
-        let query = NearestQuery { model, vector, filter: &wanted.filter, limit: limit as i64 };
-        let hits = transaction.nearest(query).await?;
-        let exhausted = hits.len() < limit;
-        if wanted.every_chunk {
-            return Ok(hits);
-        }
-        let entities = best_per_entity(hits, wanted.limit);
-        if entities.len() == wanted.limit || exhausted {
+        let hits = chunks(transaction, model, vector, filter, fetch).await?;
+        let exhausted = hits.len() < fetch;
+        let entities = best_per_entity(hits, limit);
+        if entities.len() == limit || exhausted {
             return Ok(entities);
         }
-        limit *= 4;
+        fetch *= 4;
     }
 }
 
