@@ -7,6 +7,7 @@ use super::error::IndexError;
 use super::segment::Segment;
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
+use super::threads;
 use crate::domain::Entry;
 use crate::domain::Revision;
 
@@ -85,8 +86,11 @@ impl Rebuild {
     /// # Errors
     /// None that a partition that was loaded could cause.
     pub fn run(self) -> Result<Built, IndexError> {
-        let entries: Vec<Entry> = self.base.parts[self.from..].iter().flat_map(Part::live_entries).collect();
-        let mut built = Built::build(&self.settings, &self.key, self.base.dimensions, entries, self.base.revision)?;
+        // Copying rows takes long, too, and is nobody's hurry.
+        let mut built = threads::build(&self.settings, || {
+            let entries: Vec<Entry> = self.base.parts[self.from..].iter().flat_map(Part::live_entries).collect();
+            Built::build(&self.settings, &self.key, self.base.dimensions, entries, self.base.revision)
+        })??;
         built.ticket = Some(self.ticket);
         built.whole = self.from == 0;
         Ok(built)

@@ -50,7 +50,7 @@ impl FlatGraph {
     /// # Errors
     /// Where the system gives no threads.
     pub(super) fn build(matrix: Arc<Array2<f32>>, settings: &Settings) -> Result<Self, IndexError> {
-        Ok(threads::for_build(settings)?.install(|| Self::build_here(matrix, settings)))
+        threads::build(settings, || Self::build_here(matrix, settings))
     }
 
     fn build_here(matrix: Arc<Array2<f32>>, settings: &Settings) -> Self {

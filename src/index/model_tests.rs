@@ -253,13 +253,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn scanned_partitions_hold_what_the_table_holds(steps in steps(), query in 0_u64..1_000, k in 0_usize..30, filter in filters()) {
-        let settings = Settings { tail_limit: 6, memory_budget_bytes: 20_000, ..Settings::default() };
+        let settings = Settings { tail_limit: 6, compact_after: Duration::from_secs(4), memory_budget_bytes: 20_000, ..Settings::default() };
         history(settings, steps, query, k, &filter)?;
     }
 
     #[test]
     fn partitions_with_graphs_hold_what_the_table_holds(steps in steps(), query in 0_u64..1_000, k in 0_usize..4, filter in filters()) {
-        let settings = Settings { exact_below: 5, exact_filter_below: 0, tail_limit: 6, memory_budget_bytes: 60_000, ..Settings::default() };
+        let settings = Settings { exact_below: 5, exact_filter_below: 0, tail_limit: 6, compact_after: Duration::from_secs(4), memory_budget_bytes: 60_000, ..Settings::default() };
         history(settings, steps, query, k, &filter)?;
     }
 }

@@ -1,6 +1,6 @@
 //! The threads that build graphs: their own, and behind all others.
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPoolBuilder;
 
 use super::error::IndexError;
 use super::settings::Settings;
@@ -9,14 +9,18 @@ use super::settings::Settings;
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// A pool for one build.
+/// Does the work of a build on threads of its own, as many as the settings say; on the present ones where it is part of
+/// such work already.
 ///
 /// # Errors
 /// Where the system gives no threads.
-pub(super) fn for_build(settings: &Settings) -> Result<ThreadPool, IndexError> {
+pub(super) fn build<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
+    if rayon::current_thread_index().is_some() {
+        return Ok(work());
+    }
     let pool = ThreadPoolBuilder::new().num_threads(settings.build_threads);
     let pool = pool.thread_name(|at| format!("graph builder {at}")).start_handler(|_| step_back());
-    pool.build().map_err(IndexError::Threads)
+    Ok(pool.build().map_err(IndexError::Threads)?.install(work))
 }
 
 /// Where threads have priorities of their own, gives this one a low one; a system that refuses builds with the usual one.

@@ -346,6 +346,32 @@ mod tests {
     }
 
     #[test]
+    fn segments_grow_so_that_few_rows_are_built_again_and_a_quiet_partition_has_one() {
+        let (mut writer, reader) = open(Settings { tail_limit: 4, ..Settings::default() });
+        let (key, mut now) = (partition(1), Instant::now());
+        writer.publish(built(reader.settings(), 1, 0, 1), now);
+        let (mut rows_built, mut most_parts) = (0, 0);
+        for number in 0..512 {
+            writer.apply(&key, vec![put(number)], Revision(number as i64 + 2), now).expect("fits");
+            while let Some(rebuild) = writer.rebuild_due(&key, now) {
+                let built = rebuild.run().expect("good rows");
+                rows_built += built.rows();
+                writer.install(built, now);
+            }
+            most_parts = most_parts.max(reader.shared.get(&key).expect("loaded").snapshot().parts.len());
+        }
+        // 1,024 rows: all of them every four rows would be 131,328.
+        assert!(rows_built < 10 * 1_024, "{rows_built} rows were built into segments");
+        assert!(most_parts <= 8, "{most_parts} parts were to be searched");
+        now += reader.settings().compact_after;
+        writer.install(writer.rebuild_due(&key, now).expect("it is quiet").run().expect("good rows"), now);
+        assert!(writer.rebuild_due(&key, now).is_none());
+        let view = reader.partition(&key, now).expect("loaded");
+        assert_eq!((view.len(), view.check()), (1_024, Ok(())));
+        assert_eq!(reader.shared.get(&key).expect("loaded").snapshot().parts.len(), 1);
+    }
+
+    #[test]
     fn a_rebuild_that_was_given_up_is_dropped() {
         let (mut writer, reader) = open(Settings { tail_limit: 1, ..Settings::default() });
         let (key, now) = (partition(1), Instant::now());

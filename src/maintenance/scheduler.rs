@@ -15,8 +15,8 @@ const LEASE: &str = "maintenance";
 pub struct MaintenanceSettings {
     /// Between two rounds.
     pub interval: Duration,
-    /// Rows brought into a model's HNSW index at once; then it rests for as long as that took, since inserting into the index
-    /// takes a whole core of the database's.
+    /// Rows brought into a model's HNSW index at once. That takes a whole core of the database's, so where new rows came
+    /// meanwhile it rests three times as long.
     pub settle_rows: i64,
     /// The longest a round may go on settling, so that other duties get their turn.
     pub settle_for: Duration,
@@ -83,11 +83,13 @@ impl Scheduler {
         if !self.owner.take_lease(LEASE, self.holder, lasts).await? {
             return Ok(());
         }
+        self.owner.refresh_statistics().await?;
         let started = Instant::now();
         for model in self.owner.models().await? {
             if self.owner.ensure_model_index(&model).await? {
                 tracing::info!(model = %model.id, "the model's HNSW index was built");
             }
+            let mut rows_before = self.owner.rows_inserted().await?;
             while started.elapsed() < self.settings.settle_for {
                 let begun = Instant::now();
                 let settled = self.owner.settle(&model.id, self.settings.settle_rows).await?;
@@ -95,7 +97,11 @@ impl Scheduler {
                 if settled < self.settings.settle_rows as u64 {
                     break;
                 }
-                tokio::time::sleep(begun.elapsed()).await;
+                let rows = self.owner.rows_inserted().await?;
+                if rows > rows_before {
+                    tokio::time::sleep(3 * begun.elapsed()).await;
+                }
+                rows_before = rows;
             }
         }
         metrics::gauge!("kindred_unsettled_rows").set(self.owner.count_unsettled().await? as f64);

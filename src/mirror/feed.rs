@@ -259,7 +259,9 @@ impl Mirror {
             let asked = Instant::now();
             match follow(&self.database, key, at).await {
                 Ok(Followed::Changes { deltas, upto, more }) => {
-                    if let Err(error) = self.writer.apply(key, deltas, upto, asked) {
+                    // Blocks of the tail are copied together: other tasks need not wait for that.
+                    let applied = tokio::task::block_in_place(|| self.writer.apply(key, deltas, upto, asked));
+                    if let Err(error) = applied {
                         tracing::error!(partition = %key, %error, "changes do not fit the mirror; it is loaded again");
                         return self.reload(key.clone());
                     }

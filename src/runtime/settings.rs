@@ -107,7 +107,7 @@ pub struct Settings {
     pub mirror_mib: String,
 
     /// Partitions with fewer rows are scanned exactly, without a graph
-    #[arg(long, env = "KINDRED_MIRROR_EXACT_BELOW", default_value = "10000", help_heading = "Mirror")]
+    #[arg(long, env = "KINDRED_MIRROR_EXACT_BELOW", default_value = "4096", help_heading = "Mirror")]
     pub mirror_exact_below: String,
 
     /// Candidates that a graph search keeps: more is slower and finds more

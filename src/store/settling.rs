@@ -1,6 +1,7 @@
 //! What maintenance does with the owner's rights: model indexes, settling, the length of the change log.
 
 use sqlx::{AssertSqlSafe, Connection};
+use uuid::Uuid;
 
 use super::nearest::indexed_expression;
 use super::{Database, StoreError};
@@ -49,20 +50,65 @@ impl Database {
         Ok(true)
     }
 
-    /// Brings up to `limit` new rows of a model into its HNSW index; tells how many.
+    /// Brings up to `limit` new rows of a model into its HNSW index; tells how many were found.
+    ///
+    /// An organization at a time: one statement for rows of any is a join that a planner without statistics of a young table
+    /// answers by reading the organization for each row.
     pub async fn settle(&self, model: &ModelId, limit: i64) -> Result<u64, StoreError> {
-        let done = sqlx::query!(
-            "UPDATE embeddings e SET settled = true
-             FROM (SELECT organization_id, id FROM embeddings
-                   WHERE model_version = $1 AND superseded_revision IS NULL AND NOT settled LIMIT $2) AS batch
-             WHERE e.organization_id = batch.organization_id AND e.id = batch.id
-               AND e.superseded_revision IS NULL AND NOT e.settled",
+        let rows = sqlx::query!(
+            "SELECT organization_id, id FROM embeddings
+             WHERE model_version = $1 AND superseded_revision IS NULL AND NOT settled
+             ORDER BY organization_id LIMIT $2",
             model.as_str(),
             limit
         )
-        .execute(self.pool())
+        .fetch_all(self.pool())
         .await?;
-        Ok(done.rows_affected())
+        for of_organization in rows.chunk_by(|left, right| left.organization_id == right.organization_id) {
+            let ids: Vec<Uuid> = of_organization.iter().map(|row| row.id).collect();
+            sqlx::query!(
+                "UPDATE embeddings SET settled = true
+                 WHERE organization_id = $1 AND id = ANY ($2) AND superseded_revision IS NULL AND NOT settled",
+                of_organization[0].organization_id,
+                &ids
+            )
+            .execute(self.pool())
+            .await?;
+        }
+        Ok(rows.len() as u64)
+    }
+
+    /// Gives the planner statistics of tables that have grown by half since it had any; autovacuum comes once a minute, and
+    /// until then plans of a young table are those of an empty one. Tells how many tables it looked at.
+    pub async fn refresh_statistics(&self) -> Result<usize, StoreError> {
+        let grown = sqlx::query_scalar!(
+            r#"SELECT relname::text AS "table!" FROM pg_stat_user_tables
+               WHERE schemaname = current_schema() AND n_mod_since_analyze > 1000 + n_live_tup / 2
+                 AND relname = ANY ('{embeddings,embedding_versions,embedding_changes}')"#
+        )
+        .fetch_all(self.pool())
+        .await?;
+        for table in &grown {
+            // Vectors and texts are never compared, so nothing need be known of them.
+            let columns = if table == "embedding_changes" {
+                "organization_id, model_version, revision"
+            } else {
+                "organization_id, id, entity_type, entity_id, source_field, model_version, version, superseded_revision"
+            };
+            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {table} ({columns})"))).execute(self.pool()).await?;
+        }
+        Ok(grown.len())
+    }
+
+    /// How many embeddings were ever inserted, as far as the database has counted, which it does every second: whoever
+    /// compares two of these sees whether somebody writes.
+    pub async fn rows_inserted(&self) -> Result<i64, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = current_schema() AND relname = 'embeddings'"
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(rows.flatten().unwrap_or_default())
     }
 
     /// How many rows of all models wait for settling.
