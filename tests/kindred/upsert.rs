@@ -254,10 +254,9 @@ async fn a_batch_reads_only_its_own_lines() {
     }
     // A backend tells what it has read when it ends, at the latest.
     let mut superuser = crate::postgres::connect(&service.urls.superuser).await;
-    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'kindred_app'")
-        .execute(&mut superuser)
-        .await
-        .unwrap();
+    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+               WHERE usename = 'kindred_app' AND datname = current_database()";
+    sqlx::query(end).execute(&mut superuser).await.unwrap();
     let told = "SELECT array[sum(idx_scan), sum(idx_tup_read)]::bigint[] FROM pg_stat_user_indexes WHERE relname = 'embedding_versions'";
     let told: Vec<i64> = sqlx::query_scalar(told).fetch_one(&mut superuser).await.unwrap();
     let (scans, read) = (told[0], told[1]);
