@@ -1,6 +1,7 @@
 //! Kindred's index, by its public interface.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Instant;
 
 use kindred::domain::{EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector};
@@ -35,7 +36,10 @@ impl Index {
         let entries: Vec<Entry> = data.rows.iter().enumerate().map(|(at, vector)| entry(at, vector)).collect();
         let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
         let begun = process_cpu_seconds();
-        let built = Built::build(&settings, &key, data.dimensions, entries, Revision(1)).unwrap();
+        let mut built = Built::build(&settings, &key, data.dimensions, entries, Revision(1)).unwrap();
+        if options.vectors_on_disk {
+            built.move_vectors_to_disk(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+        }
         let seconds = process_cpu_seconds() - begun;
         let now = Instant::now();
         writer.publish(built, now);

@@ -10,6 +10,7 @@ pub(crate) struct Options {
     pub(crate) threads: usize,
     pub(crate) builder: Builder,
     pub(crate) compressed: bool,
+    pub(crate) vectors_on_disk: bool,
     pub(crate) filters: bool,
     pub(crate) hnsw_rs: bool,
     pub(crate) hnswlib: bool,
@@ -23,6 +24,7 @@ impl Options {
             threads: 1,
             builder: Builder::Own,
             compressed: true,
+            vectors_on_disk: true,
             filters: false,
             hnsw_rs: false,
             hnswlib: false,
@@ -42,6 +44,7 @@ impl Options {
                     }
                 }
                 "--uncompressed" => options.compressed = false,
+                "--in-memory" => options.vectors_on_disk = false,
                 "--filters" => options.filters = true,
                 "--hnsw-rs" => options.hnsw_rs = true,
                 "--hnswlib" => options.hnswlib = true,

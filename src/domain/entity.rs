@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -34,7 +35,7 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 if is_name(text) {
-                    return Ok(Self(text.to_owned()));
+                    return Ok(Self(text.into()));
                 }
                 let given = shorten(text);
                 Err(Invalid::new(
@@ -54,7 +55,7 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
     };
@@ -83,7 +84,7 @@ name!(
 impl Default for SourceField {
     /// `content`.
     fn default() -> Self {
-        Self("content".to_owned())
+        Self("content".into())
     }
 }
 

@@ -38,9 +38,9 @@ impl AttributeIndex {
         for (at, row) in (0_u32..).zip(rows) {
             note(&mut index.entity_types, &row.entity.entity_type, at);
             note(&mut index.source_fields, &row.source_field, at);
-            row.tags.iter().for_each(|tag| note(&mut index.tags, tag, at));
-            note(&mut index.platforms, &row.platform, at);
-            note(&mut index.statuses, &row.status, at);
+            row.labels.tags.iter().for_each(|tag| note(&mut index.tags, tag, at));
+            note(&mut index.platforms, &row.labels.platform, at);
+            note(&mut index.statuses, &row.labels.status, at);
             index.times.extend(row.occurred_at.map(|time| (time, at)));
         }
         index.times.sort_unstable();

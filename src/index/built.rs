@@ -1,5 +1,7 @@
 //! Generations that are finished but not shown yet. Making one may take long, so it happens off the async runtime.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::entry::PartitionKey;
@@ -42,6 +44,15 @@ impl Built {
     ) -> Result<Self, IndexError> {
         let segment = Arc::new(Segment::sealed(settings, dimensions, entries)?);
         Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true })
+    }
+
+    /// Moves its vectors into a file in `folder` that ends with this process, where walks need no more of them than what
+    /// they score at last: memory then holds codes, graph and rows. Does nothing once it is shared.
+    ///
+    /// # Errors
+    /// Where the file cannot be written; the vectors are in memory still.
+    pub fn move_vectors_to_disk(&mut self, folder: &Path) -> io::Result<()> {
+        Arc::get_mut(&mut self.segment).map_or(Ok(()), |segment| segment.move_vectors_to_disk(folder))
     }
 
     /// Whether it holds the whole partition; a rebuild may be of its newer parts alone.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,7 @@ use super::nodes::Nodes;
 use super::scorer::{FullScorer, Scorer, row_of};
 use super::settings::{Builder, Settings};
 use super::threads;
+use super::vectors::Vectors;
 use super::walk::{Candidate, Pool, Scratch, Wanted, descend, walk, walk_for};
 
 /// Candidates weighed in the layers above the lowest. The paper takes 1; a few more find a way where the best one is at a
@@ -33,31 +34,32 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// A graph over the rows of a matrix of unit vectors. Rows with equal vectors share a node. Nodes are numbered so that
+/// A graph over the rows of unit vectors. Rows with equal vectors share a node. Nodes are numbered so that
 /// those near each other lie together.
 pub(super) struct FlatGraph {
-    matrix: Arc<Array2<f32>>,
+    vectors: Arc<Vectors>,
     nodes: Nodes,
     layers: Layers,
-    /// The nodes' vectors for a first look; without them, walks look at the matrix.
+    /// The nodes' vectors for a first look; without them, walks look at the vectors.
     codes: Option<Codes>,
 }
 
 impl FlatGraph {
-    /// Builds the graph of `matrix` (rows × dimensions, unit vectors, fewer than 2³¹ rows). CPU heavy; on as many threads
+    /// Builds the graph of `vectors` (of unit length, fewer than 2³¹). CPU heavy; on as many threads
     /// as the settings say.
     ///
     /// # Errors
     /// Where the system gives no threads.
-    pub(super) fn build(matrix: Arc<Array2<f32>>, settings: &Settings) -> Result<Self, IndexError> {
-        threads::build(settings, || Self::build_here(matrix, settings))
+    pub(super) fn build(vectors: Arc<Vectors>, settings: &Settings) -> Result<Self, IndexError> {
+        threads::build(settings, || Self::build_here(vectors, settings))
     }
 
-    fn build_here(matrix: Arc<Array2<f32>>, settings: &Settings) -> Self {
-        let nodes = Nodes::new(matrix.view());
+    fn build_here(vectors: Arc<Vectors>, settings: &Settings) -> Self {
+        let matrix = vectors.view();
+        let nodes = Nodes::new(matrix);
         let m = settings.m.clamp(2, 256);
         let plan = Plan { m, ef: settings.ef_construction.max(m), upper_ef: UPPER_EF };
-        let vector = |node: u32| row_of(matrix.view(), nodes.first_row(node));
+        let vector = |node: u32| row_of(matrix, nodes.first_row(node));
         let all = 0..nodes.len() as u32;
         let foreign = (settings.builder == Builder::HnswRs)
             .then(|| hnsw::build(&all.clone().map(vector).collect::<Vec<_>>(), m, plan.ef));
@@ -74,16 +76,16 @@ impl FlatGraph {
             }
         };
         let nodes = nodes.reordered(&order);
-        let vector = |node: u32| row_of(matrix.view(), nodes.first_row(node));
+        let vector = |node: u32| row_of(matrix, nodes.first_row(node));
         let codes = settings.compressed.then(|| Codes::new(matrix.ncols(), all.map(vector)));
-        let codes = codes.filter(|codes| tell_apart(codes, matrix.view(), &nodes));
+        let codes = codes.filter(|codes| tell_apart(codes, matrix, &nodes));
         let layers = match &codes {
             Some(codes) => finish(layers, &levels, &plan, &|node| codes.scorer(codes.code(node))),
-            None => finish(layers, &levels, &plan, &|node| FullScorer::new(matrix.view(), &nodes, vector(node))),
+            None => finish(layers, &levels, &plan, &|node| FullScorer::new(matrix, &nodes, vector(node))),
         };
         let order = layers.breadth_first();
         let codes = codes.map(|codes| codes.reordered(&order));
-        Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, matrix }
+        Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, vectors }
     }
 
     /// The codes of the rows' vectors, by node, where there are some.
@@ -91,7 +93,12 @@ impl FlatGraph {
         self.codes.as_ref().map(|codes| (codes, &self.nodes))
     }
 
-    /// The bytes it takes beside the matrix.
+    /// Takes the same vectors from another place.
+    pub(super) fn set_vectors(&mut self, vectors: Arc<Vectors>) {
+        self.vectors = vectors;
+    }
+
+    /// The bytes it takes beside the vectors.
     pub(super) fn bytes(&self) -> usize {
         self.nodes.bytes() + self.layers.bytes() + self.codes.as_ref().map_or(0, Codes::bytes)
     }
@@ -123,7 +130,7 @@ impl FlatGraph {
                     candidates
                 }
                 None => {
-                    let scorer = FullScorer::new(self.matrix.view(), &self.nodes, query);
+                    let scorer = FullScorer::new(self.vectors.view(), &self.nodes, query);
                     self.candidates(&scorer, lists, effort, scratch)
                 }
             }?;
@@ -174,7 +181,8 @@ impl FlatGraph {
     /// The `k` best admitted rows of the candidates, by their vectors as they are.
     fn rescored(&self, query: &[f32], k: usize, admission: &Admission<'_>, candidates: &[Candidate]) -> Vec<Scored> {
         const AHEAD: usize = 2;
-        let vector = |candidate: &Candidate| row_of(self.matrix.view(), self.nodes.first_row(candidate.node()));
+        let matrix = self.vectors.view();
+        let vector = |candidate: &Candidate| row_of(matrix, self.nodes.first_row(candidate.node()));
         candidates.iter().take(AHEAD).for_each(|candidate| prefetch(vector(candidate)));
         let scored = candidates.iter().enumerate().flat_map(|(at, candidate)| {
             if let Some(ahead) = candidates.get(at + AHEAD) {
@@ -211,25 +219,26 @@ impl FlatGraph {
         self.layers.0.iter().try_for_each(|layer| layer.each_number(&mut give))
     }
 
-    /// The graph of a matrix whose numbers `read` gives, so many at once. Codes are made again.
+    /// The graph of vectors whose numbers `read` gives, so many at once. Codes are made again.
     ///
     /// # Errors
     /// What `read` fails with.
     pub(super) fn read<E>(
-        matrix: Arc<Array2<f32>>,
+        vectors: Arc<Vectors>,
         shape: &Shape,
         mut read: impl FnMut(usize) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
-        let nodes = Nodes::read(matrix.nrows(), shape.nodes, &mut read)?;
+        let nodes = Nodes::read(vectors.view().nrows(), shape.nodes, &mut read)?;
         let layers = shape.layers.iter().map(|(degree, nodes)| Layer::read(*nodes, *degree, &mut read));
         let layers = Layers(layers.collect::<Result<_, E>>()?);
-        Ok(Self { matrix, nodes, layers, codes: None })
+        Ok(Self { vectors, nodes, layers, codes: None })
     }
 
     /// The graph with codes, where its shape had them; of numbers that were found to be what was written.
     pub(super) fn with_codes(mut self, shape: &Shape) -> Self {
-        let vector = |node: u32| row_of(self.matrix.view(), self.nodes.first_row(node));
-        let codes = shape.coded.then(|| Codes::new(self.matrix.ncols(), (0..self.nodes.len() as u32).map(vector)));
+        let matrix = self.vectors.view();
+        let vector = |node: u32| row_of(matrix, self.nodes.first_row(node));
+        let codes = shape.coded.then(|| Codes::new(matrix.ncols(), (0..self.nodes.len() as u32).map(vector)));
         self.codes = codes;
         self
     }

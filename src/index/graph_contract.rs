@@ -14,6 +14,7 @@ use super::flat_graph::FlatGraph;
 use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::samples::vector;
 use super::settings::{Builder, Settings};
+use super::vectors::Vectors;
 
 const DIMENSIONS: usize = 8;
 const EFFORT: Effort = Effort { ef: 128, most: usize::MAX };
@@ -28,9 +29,9 @@ fn kinds() -> Vec<Settings> {
 }
 
 /// Rows whose vectors repeat: there are as many different ones as seeds.
-fn matrix(seeds: &[u64]) -> Arc<Array2<f32>> {
+fn matrix(seeds: &[u64]) -> Array2<f32> {
     let components = seeds.iter().flat_map(|seed| unit(vector(*seed, DIMENSIONS)).into_inner()).collect();
-    Arc::new(Array2::from_shape_vec((seeds.len(), DIMENSIONS), components).expect("of this shape"))
+    Array2::from_shape_vec((seeds.len(), DIMENSIONS), components).expect("of this shape")
 }
 
 fn brute_force(matrix: &Array2<f32>, query: &[f32], k: usize, admit: &RoaringBitmap) -> Vec<Scored> {
@@ -79,7 +80,7 @@ proptest! {
         let exact = Exact { matrix: matrix.view(), codes: None };
         prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), &expected);
         for settings in kinds() {
-            let graph = FlatGraph::build(matrix.clone(), &settings).expect("a thread");
+            let graph = FlatGraph::build(Arc::new(Vectors::Memory(matrix.clone())), &settings).expect("a thread");
             prop_assert_eq!(graph.check(seeds.len()), Ok(()));
             let exact = Exact { matrix: matrix.view(), codes: graph.codes() };
             prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), &expected);
@@ -98,8 +99,11 @@ fn settings_out_of_range_do_no_harm() {
     let admission = Admission::new(50, Some(Cow::Borrowed(&admit)), 0..0, &dead);
     for (m, ef_construction) in [(0, 0), (1, 1), (100_000, 1)] {
         for settings in kinds() {
-            let graph =
-                FlatGraph::build(matrix.clone(), &Settings { m, ef_construction, ..settings }).expect("a thread");
+            let graph = FlatGraph::build(
+                Arc::new(Vectors::Memory(matrix.clone())),
+                &Settings { m, ef_construction, ..settings },
+            )
+            .expect("a thread");
             assert_eq!(graph.check(50), Ok(()));
             for effort in [Effort { ef: 0, most: 0 }, Effort { ef: 1, most: usize::MAX }] {
                 assert!(graph.search(&query, 1, effort, &admission).len() <= 1);

@@ -46,6 +46,7 @@ mod shared;
 mod snapshot;
 mod tail;
 mod threads;
+mod vectors;
 mod view;
 mod walk;
 mod writer;

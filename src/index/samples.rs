@@ -99,10 +99,10 @@ pub(super) fn admits(filter: &Filter, row: &Row) -> bool {
     }
     any(&filter.entity_types, &row.entity.entity_type)
         && any(&filter.source_fields, &row.source_field)
-        && (filter.tags_any.is_empty() || filter.tags_any.iter().any(|tag| row.tags.contains(tag)))
-        && filter.tags_all.iter().all(|tag| row.tags.contains(tag))
-        && any(&filter.platforms, &row.platform)
-        && any(&filter.statuses, &row.status)
+        && (filter.tags_any.is_empty() || filter.tags_any.iter().any(|tag| row.labels.tags.contains(tag)))
+        && filter.tags_all.iter().all(|tag| row.labels.tags.contains(tag))
+        && any(&filter.platforms, &row.labels.platform)
+        && any(&filter.statuses, &row.labels.status)
         && filter.time.admits(row.occurred_at)
         && filter.not_entity.as_ref() != Some(&row.entity)
 }

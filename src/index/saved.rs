@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::built::Built;
-use super::entry::{PartitionKey, Row};
+use super::entry::{Labels, PartitionKey, Row};
 use super::error::IndexError;
 use super::flat_graph::{FlatGraph, Shape};
 use super::segment::Segment;
 use super::settings::Settings;
+use super::vectors::Vectors;
 use crate::domain::{EmbeddingId, EntityRef, Revision};
 
 const MAGIC: [u8; 8] = *b"KINDREDS";
@@ -116,14 +117,14 @@ impl Built {
             true => Err(unusable("is shorter than its head says")),
             false => read_numbers(&mut from, count, u32::from_le_bytes),
         };
-        let matrix = Arc::new(matrix);
+        let vectors = Arc::new(Vectors::Memory(matrix));
         let graph = match &head.graph {
-            Some(shape) => Some(FlatGraph::read(matrix.clone(), shape, &mut read)?),
+            Some(shape) => Some(FlatGraph::read(vectors.clone(), shape, &mut read)?),
             None => None,
         };
         from.check_digest()?;
         let coded = graph.zip(head.graph.as_ref()).map(|(graph, shape)| graph.with_codes(shape));
-        let segment = Segment::of_parts(rows, matrix, coded);
+        let segment = Segment::of_parts(rows, vectors, coded);
         Ok(Self {
             key: key.clone(),
             dimensions,
@@ -167,11 +168,11 @@ fn write_row(out: &mut impl Write, row: &Row) -> io::Result<()> {
     let (seconds, nanos) = row.occurred_at.map_or((i64::MIN, 0), |at| (at.timestamp(), at.timestamp_subsec_nanos()));
     out.write_all(&seconds.to_le_bytes())?;
     out.write_all(&nanos.to_le_bytes())?;
-    for text in [row.entity.entity_type.as_str(), row.source_field.as_str(), &row.platform, &row.status] {
+    for text in [row.entity.entity_type.as_str(), row.source_field.as_str(), &row.labels.platform, &row.labels.status] {
         write_text(out, text)?;
     }
-    out.write_all(&(row.tags.len() as u32).to_le_bytes())?;
-    row.tags.iter().try_for_each(|tag| write_text(out, tag))
+    out.write_all(&(row.labels.tags.len() as u32).to_le_bytes())?;
+    row.labels.tags.iter().try_for_each(|tag| write_text(out, tag))
 }
 
 fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
@@ -195,7 +196,8 @@ fn read_row<R: Read>(from: &mut Hashed<R>) -> Result<Row, IndexError> {
     let tags = u32::from_le_bytes(from.array()?);
     let tags = (0..tags).map(|_| from.text()).collect::<Result<_, _>>()?;
     let entity = EntityRef { entity_type, id: entity_id };
-    Ok(Row { id, entity, source_field, version, chunk_index, tags, platform, status, occurred_at })
+    let labels = Arc::new(Labels { tags, platform, status });
+    Ok(Row { id, entity, source_field, version, chunk_index, labels, occurred_at })
 }
 
 /// Numbers that are converted at once.

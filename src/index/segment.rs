@@ -1,6 +1,8 @@
 //! Rows that lie together and never change.
 
+use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::Array2;
@@ -9,20 +11,22 @@ use roaring::RoaringBitmap;
 use super::admission::Admission;
 use super::attributes::AttributeIndex;
 use super::cosine::{is_unit, unit};
-use super::entry::{Row, order_of_entities};
+use super::entry::{Row, Shared, order_of_entities};
 use super::error::IndexError;
 use super::exact::Exact;
 use super::flat_graph::FlatGraph;
 use super::pages::vec_in_large_pages;
+use super::scorer::row_of;
 use super::settings::Settings;
+use super::vectors::Vectors;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
 
 /// Rows in the order of [`Row::order`], their vectors, the bitmaps of their attributes and, where they are many, a graph.
 pub(super) struct Segment {
     rows: Vec<Row>,
-    /// Rows × dimensions, every row of unit length, contiguous.
-    matrix: Arc<Array2<f32>>,
+    /// A row each, of unit length.
+    vectors: Arc<Vectors>,
     attributes: AttributeIndex,
     graph: Option<FlatGraph>,
     bytes: u64,
@@ -36,7 +40,7 @@ impl Segment {
     pub(super) fn sealed(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
         let mut segment = Self::block(dimensions, entries)?;
         if !segment.rows.is_empty() && segment.rows.len() >= settings.exact_below {
-            let graph = FlatGraph::build(segment.matrix.clone(), settings)?;
+            let graph = FlatGraph::build(segment.vectors.clone(), settings)?;
             segment.bytes += graph.bytes() as u64;
             segment.graph = Some(graph);
         }
@@ -69,17 +73,33 @@ impl Segment {
         }
         let matrix = Array2::from_shape_vec((rows.len(), dimensions), components)
             .expect("every vector was checked to be of this width");
-        Ok(Self::of_parts(rows, Arc::new(matrix), None))
+        Ok(Self::of_parts(rows, Arc::new(Vectors::Memory(matrix)), None))
     }
 
     /// A segment of rows in their order, their vectors, and their graph.
-    pub(super) fn of_parts(rows: Vec<Row>, matrix: Arc<Array2<f32>>, graph: Option<FlatGraph>) -> Self {
+    pub(super) fn of_parts(rows: Vec<Row>, vectors: Arc<Vectors>, graph: Option<FlatGraph>) -> Self {
+        let mut shared = Shared::default();
+        let rows: Vec<Row> = rows.into_iter().map(|row| shared.row(row)).collect();
         let attributes = AttributeIndex::new(&rows);
-        let bytes = size_of_val(matrix.as_slice().unwrap_or_default())
-            + rows.iter().map(Row::bytes).sum::<usize>()
+        let bytes = vectors.bytes()
+            + size_of_val(rows.as_slice())
+            + shared.bytes()
             + attributes.bytes()
             + graph.as_ref().map_or(0, FlatGraph::bytes);
-        Self { rows, matrix, attributes, graph, bytes: bytes as u64 }
+        Self { rows, vectors, attributes, graph, bytes: bytes as u64 }
+    }
+
+    /// Moves the vectors into a file in `folder`, if they have codes, so that few of them are looked at.
+    ///
+    /// # Errors
+    /// As [`Vectors::on_disk`]; nothing has changed then.
+    pub(super) fn move_vectors_to_disk(&mut self, folder: &Path) -> io::Result<()> {
+        let Some(graph) = self.graph.as_mut().filter(|graph| graph.codes().is_some()) else { return Ok(()) };
+        let vectors = Arc::new(self.vectors.on_disk(folder)?);
+        self.bytes = self.bytes + vectors.bytes() as u64 - self.vectors.bytes() as u64;
+        graph.set_vectors(vectors.clone());
+        self.vectors = vectors;
+        Ok(())
     }
 
     /// How many rows it has, dead ones too.
@@ -103,8 +123,7 @@ impl Segment {
 
     /// A row's vector, of unit length.
     pub(super) fn vector(&self, row: u32) -> &[f32] {
-        let from = row as usize * self.matrix.ncols();
-        &self.matrix.as_slice().expect("the matrix was made contiguous")[from..from + self.matrix.ncols()]
+        row_of(self.vectors.view(), row)
     }
 
     /// A row's entry, as it came but with its vector at unit length.
@@ -121,7 +140,7 @@ impl Segment {
     }
 
     pub(super) fn exact(&self) -> Exact<'_> {
-        Exact { matrix: self.matrix.view(), codes: self.graph.as_ref().and_then(FlatGraph::codes) }
+        Exact { matrix: self.vectors.view(), codes: self.graph.as_ref().and_then(FlatGraph::codes) }
     }
 
     /// The rows of an entity.
@@ -144,8 +163,9 @@ impl Segment {
 
     /// Examines itself: shapes, order, unit length, bitmaps, graph.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.matrix.nrows() != self.rows.len() || !self.matrix.is_standard_layout() {
-            return Err(format!("{} rows but a matrix of {:?}", self.rows.len(), self.matrix.shape()));
+        let matrix = self.vectors.view();
+        if matrix.nrows() != self.rows.len() || !matrix.is_standard_layout() {
+            return Err(format!("{} rows but a matrix of {:?}", self.rows.len(), matrix.shape()));
         }
         if let Some(pair) = self.rows.windows(2).find(|pair| pair[0].order(&pair[1]).is_ge()) {
             return Err(format!("rows {} and {} are out of order", pair[0].id, pair[1].id));

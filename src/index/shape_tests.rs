@@ -11,6 +11,7 @@ use super::flat_graph::FlatGraph;
 use super::graph::{Effort, Graph, Scored, best};
 use super::samples::{mixture, vector};
 use super::settings::{Builder, Settings};
+use super::vectors::Vectors;
 use crate::domain::Vector;
 
 const K: usize = 10;
@@ -34,7 +35,7 @@ fn recalls(matrix: &Arc<Array2<f32>>, queries: Vec<Vector>) -> [f64; 3] {
     let rows = matrix.nrows() as u32;
     let admission = Admission::new(rows, None, 0..0, &dead);
     KINDS.map(|settings| {
-        let graph = FlatGraph::build(matrix.clone(), &settings).expect("threads");
+        let graph = FlatGraph::build(Arc::new(Vectors::Memory(matrix.as_ref().clone())), &settings).expect("threads");
         assert_eq!(graph.check(rows as usize), Ok(()));
         let recall = |query: &Vector| {
             let query = unit(query.clone()).into_inner();

@@ -168,10 +168,16 @@ impl Mirror {
             }
             let Some(rebuild) = self.writer.rebuild_due(&key, Instant::now()) else { continue };
             self.building.insert(key.clone());
-            let tasks = self.tasks.clone();
+            let (tasks, snapshots) = (self.tasks.clone(), self.snapshots.clone());
             self.builds.spawn(async move {
-                let built = tasks.spawn_blocking(move || rebuild.run()).await;
-                let built = built.map_err(MirrorError::from).and_then(|built| built.map_err(MirrorError::from));
+                let building = tasks.spawn_blocking(move || {
+                    let mut built = rebuild.run()?;
+                    if let Some(snapshots) = snapshots {
+                        snapshots.take_vectors(&mut built);
+                    }
+                    Ok(built)
+                });
+                let built = building.await.unwrap_or_else(|error| Err(MirrorError::from(error)));
                 (key, Work::Rebuild, built)
             });
         }

@@ -48,7 +48,7 @@ pub(super) async fn load(
 ) -> Result<(Built, Source), MirrorError> {
     let model = model_of(&database, &key).await?;
     let settings = *index.settings();
-    if let Some(snapshots) = snapshots {
+    if let Some(snapshots) = snapshots.clone() {
         let mut transaction = database.tenant("mirror_snapshot", key.organization).await?;
         let (newest, oldest) = transaction.revision().await?;
         transaction.commit().await?;
@@ -76,7 +76,13 @@ pub(super) async fn load(
         }
     }
     transaction.commit().await?;
-    let building = tasks.spawn_blocking(move || Built::build(&settings, &key, model.dimensions, entries, revision));
+    let building = tasks.spawn_blocking(move || {
+        let mut built = Built::build(&settings, &key, model.dimensions, entries, revision)?;
+        if let Some(snapshots) = snapshots {
+            snapshots.take_vectors(&mut built);
+        }
+        Ok::<_, IndexError>(built)
+    });
     Ok((building.await??, Source::Table))
 }
 

@@ -1,4 +1,5 @@
-//! Built partitions on the local disk, so that a restart need not read and build them again.
+//! Built partitions on the local disk, so that a restart need not read and build them again, and the vectors of those that
+//! are in memory.
 //!
 //! A file a partition, written beside its place and then renamed; what is old, foreign or damaged is removed and made again
 //! from the database. The folder and its files are open to their owner alone, and together no larger than the limit.
@@ -22,17 +23,18 @@ pub struct Snapshots {
     folder: PathBuf,
     limit: u64,
     database: String,
+    takes_vectors: bool,
 }
 
 impl Snapshots {
     /// Snapshots in `folder`, which is made where it is missing, of at most `limit` bytes together. `database` tells the
-    /// database from every other.
+    /// database from every other. Vectors of loaded partitions lie there, too, if it `takes_vectors`.
     ///
     /// # Errors
     /// Where the folder cannot be made.
-    pub fn open(folder: PathBuf, limit: u64, database: String) -> io::Result<Self> {
+    pub fn open(folder: PathBuf, limit: u64, database: String, takes_vectors: bool) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder, limit, database })
+        Ok(Self { folder, limit, database, takes_vectors })
     }
 
     /// The snapshot of a partition, where there is one that the change log leads on from: of a revision from `oldest` to
@@ -50,7 +52,8 @@ impl Snapshots {
         let length = file.metadata().ok()?.len();
         let read = BufReader::with_capacity(1 << 20, file);
         let outcome = match Built::load(&self.database, settings, key, model.dimensions, read, length) {
-            Ok(built) if (oldest..=newest).contains(&built.revision()) => {
+            Ok(mut built) if (oldest..=newest).contains(&built.revision()) => {
+                self.take_vectors(&mut built);
                 metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "loaded").increment(1);
                 return Some(built);
             }
@@ -111,6 +114,17 @@ impl Snapshots {
                 let _ = fs::remove_file(&path);
                 bytes -= size;
             }
+        }
+    }
+
+    /// Moves a partition's vectors out of memory onto this disk, where it can do with looking at few of them. Writes the
+    /// disk. Where that fails they stay in memory.
+    pub(super) fn take_vectors(&self, built: &mut Built) {
+        if self.takes_vectors
+            && let Err(error) = built.move_vectors_to_disk(&self.folder)
+        {
+            metrics::counter!("kindred_mirror_failures_total").increment(1);
+            tracing::warn!(partition = %built.key(), folder = %self.folder.display(), %error, "vectors stay in memory: they could not be written to the disk");
         }
     }
 

@@ -243,22 +243,21 @@ fn services(
     }
 }
 
-/// Where the mirror keeps its snapshots. It does without them where they cannot be kept.
+/// Where the mirror keeps its snapshots, and the vectors of what is loaded. It does without them where they cannot be kept.
 async fn snapshots(config: &Config, database: &Database) -> Option<Arc<Snapshots>> {
     if config.snapshot_bytes == 0 {
         return None;
     }
     let folder = config.data_dir.join("snapshots");
     let opened = match database.identity().await {
-        Ok(identity) => {
-            Snapshots::open(folder.clone(), config.snapshot_bytes, identity).map_err(|error| error.to_string())
-        }
+        Ok(identity) => Snapshots::open(folder.clone(), config.snapshot_bytes, identity, config.vectors_on_disk)
+            .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     match opened {
         Ok(snapshots) => Some(Arc::new(snapshots)),
         Err(error) => {
-            tracing::warn!(folder = %folder.display(), error, "the mirror keeps no snapshots: after a restart partitions are read from the database");
+            tracing::warn!(folder = %folder.display(), error, "the mirror keeps nothing on the disk: after a restart partitions are read from the database, and vectors are in memory");
             None
         }
     }

@@ -107,6 +107,8 @@ pub struct Config {
     pub mirror_interval: Duration,
     /// Most bytes of the mirror's snapshots in the data directory; 0 for none.
     pub snapshot_bytes: u64,
+    /// Whether the vectors of partitions with a graph lie in the data directory instead of memory.
+    pub vectors_on_disk: bool,
     /// Between two partitions that the auditor compares with the table; `None` for no auditor.
     pub audit_interval: Option<Duration>,
     /// How stale a partition may be.
@@ -141,6 +143,14 @@ impl Faults {
             }
             None => least,
         }
+    }
+
+    /// Whether it is `this`, not `that`.
+    fn either(&mut self, flag: &str, text: &str, this: &str, that: &str) -> bool {
+        if text != this && text != that {
+            self.0.push(format!("{}: {text:?} is not `{this}` or `{that}`", named(flag)));
+        }
+        text == this
     }
 
     fn millis(&mut self, flag: &str, text: &str) -> Duration {
@@ -204,6 +214,7 @@ impl Config {
             index: index_settings(&mut faults, settings),
             mirror_interval: faults.millis("mirror-interval-ms", &settings.mirror_interval_ms),
             snapshot_bytes: faults.count("mirror-snapshots-mib", &settings.mirror_snapshots_mib, 0, 1_048_576) << 20,
+            vectors_on_disk: faults.either("mirror-vectors", &settings.mirror_vectors, "disk", "memory"),
             audit_interval: faults.millis_or_never("mirror-audit-ms", &settings.mirror_audit_ms),
             max_staleness: faults.millis("max-staleness-ms", &settings.max_staleness_ms),
             archive: archive_policy(&mut faults, settings),

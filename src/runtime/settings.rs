@@ -122,6 +122,11 @@ pub struct Settings {
     #[arg(long, env = "KINDRED_MIRROR_SNAPSHOTS_MIB", default_value = "4096", help_heading = "Mirror")]
     pub mirror_snapshots_mib: String,
 
+    /// Where the vectors of partitions with a graph lie: `disk` (unnamed files in the data directory; the graph and the
+    /// codes that it is walked by are in memory) or `memory`
+    #[arg(long, env = "KINDRED_MIRROR_VECTORS", default_value = "disk", help_heading = "Mirror")]
+    pub mirror_vectors: String,
+
     /// How long the auditor waits before it compares the next loaded partition with the table, in milliseconds; 0 for never
     #[arg(long, env = "KINDRED_MIRROR_AUDIT_MS", default_value = "60000", help_heading = "Mirror")]
     pub mirror_audit_ms: String,
