@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use kindred::domain::{EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector};
-use kindred::index::{Built, IndexReader, PartitionKey, PartitionView, Settings, open};
+use kindred::index::{Built, Found, IndexReader, PartitionKey, PartitionView, Settings, open};
 use uuid::Uuid;
 
 use crate::data::Data;
@@ -49,9 +49,9 @@ impl Index {
         Self { view: reader.partition(&key, now).unwrap(), settings, name, rows, _reader: reader }
     }
 
-    fn search(&self, view: &PartitionView, query: &Vector, filter: &Filter) -> (Vec<usize>, ServedBy) {
-        let found = view.search(query, K, filter).unwrap();
-        (found.hits.iter().map(|hit| self.rows[&hit.id]).collect(), found.served_by)
+    /// The vectors that were found, by their number.
+    fn numbers(&self, found: &Found) -> Vec<usize> {
+        found.hits.iter().map(|hit| self.rows[&hit.id]).collect()
     }
 
     /// The true answers, by a scan.
@@ -61,17 +61,17 @@ impl Index {
 
     fn filtered_truth(&self, queries: &[Vec<f32>], filter: &Filter) -> Answers {
         let exact = self.view.with_settings(Settings { exact_filter_below: usize::MAX, ..self.settings });
-        queries.iter().map(|query| self.search(&exact, &vector(query), filter).0).collect()
+        queries.iter().map(|query| self.numbers(&exact.search(&vector(query), K, filter).unwrap())).collect()
     }
 
     /// Recall and time by how hard the search tries.
     pub(crate) fn sweep(&self, data: &Data, truth: &Answers) {
         let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
-        for ef in [16, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 768] {
+        for ef in [16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 768] {
             let view = self.view.with_settings(Settings { ef_search: ef, exact_filter_below: 0, ..self.settings });
             let (found, microseconds) =
-                timed(queries.len(), 5, |at| self.search(&view, &queries[at], &Filter::default()).0);
-            let recall = recall(&found, truth);
+                timed(queries.len(), 5, |at| view.search(&queries[at], K, &Filter::default()).unwrap());
+            let recall = recall(&found.iter().map(|found| self.numbers(found)).collect(), truth);
             print_search(&self.name, ef, recall, microseconds);
             if recall >= 0.995 {
                 break;
@@ -85,17 +85,14 @@ impl Index {
         for share in SHARES {
             let filter = Filter { tags_all: vec![tag(share)], ..Filter::default() };
             let truth = self.filtered_truth(&data.queries, &filter);
-            let mut by_graph = 0;
-            let (found, microseconds) = timed(queries.len(), 3, |at| {
-                let (found, served_by) = self.search(&self.view, &queries[at], &filter);
-                by_graph += usize::from(served_by == ServedBy::MirrorHnsw);
-                found
-            });
-            let graph = by_graph as f64 / 3.0 / queries.len() as f64;
+            let (found, microseconds) =
+                timed(queries.len(), 3, |at| self.view.search(&queries[at], K, &filter).unwrap());
+            let by_graph = found.iter().filter(|found| found.served_by == ServedBy::MirrorHnsw).count();
+            let graph = by_graph as f64 / queries.len() as f64;
             print_search(
                 &format!("1 of {share} admitted, graph {graph:.2}"),
                 self.settings.ef_search,
-                recall(&found, &truth),
+                recall(&found.iter().map(|found| self.numbers(found)).collect(), &truth),
                 microseconds,
             );
         }

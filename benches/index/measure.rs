@@ -19,7 +19,7 @@ fn seconds(clock: ClockId) -> f64 {
 }
 
 /// Answers every query some times over: the answers, and CPU microseconds a query in the best round.
-pub(crate) fn timed(queries: usize, rounds: usize, mut answer: impl FnMut(usize) -> Vec<usize>) -> (Answers, f64) {
+pub(crate) fn timed<T>(queries: usize, rounds: usize, mut answer: impl FnMut(usize) -> T) -> (Vec<T>, f64) {
     let mut least = f64::INFINITY;
     let mut answers = Vec::new();
     for _ in 0..rounds {
