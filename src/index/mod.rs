@@ -36,6 +36,7 @@ mod nodes;
 mod pages;
 mod partition;
 mod planner;
+mod popularity;
 mod reader;
 mod requests;
 mod saved;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::popularity::Uses;
 use super::snapshot::Snapshot;
 use crate::domain::Revision;
 
@@ -26,15 +27,18 @@ pub(super) struct Partition {
     loaded_at: Instant,
     /// Nanoseconds from `loaded_at` to the last use.
     used_after: AtomicU64,
+    pub(super) uses: Uses,
 }
 
 impl Partition {
-    pub(super) fn new(snapshot: Snapshot, now: Instant) -> Self {
+    /// One that was asked for `uses` times before it was loaded.
+    pub(super) fn new(snapshot: Snapshot, uses: u8, now: Instant) -> Self {
         Self {
             progress: watch::Sender::new(Progress::At(snapshot.revision)),
             snapshot: ArcSwap::from_pointee(snapshot),
             loaded_at: now,
             used_after: AtomicU64::new(0),
+            uses: Uses::starting_at(uses),
         }
     }
 
@@ -70,6 +74,7 @@ impl Partition {
 
     /// Marks it used.
     pub(super) fn touch(&self, now: Instant) {
+        self.uses.add();
         let after = now.saturating_duration_since(self.loaded_at).as_nanos();
         self.used_after.fetch_max(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
     }

@@ -68,6 +68,7 @@ impl IndexReader {
     /// Asks for a partition to be loaded; does nothing where it is, or where that was asked for already.
     pub fn demand(&self, key: &PartitionKey) {
         if !self.shared.is_loaded(key) {
+            self.shared.popularity().add(key);
             self.shared.requests.add(Request::Load(key.clone()));
         }
     }

@@ -8,6 +8,7 @@ use super::built::{Built, Rebuild};
 use super::entry::PartitionKey;
 use super::error::IndexError;
 use super::partition::Partition;
+use super::popularity::Known;
 use super::reader::IndexReader;
 use super::requests::Request;
 use super::settings::Settings;
@@ -22,6 +23,15 @@ pub fn open(settings: Settings) -> (IndexWriter, IndexReader) {
     let shared = Arc::new(Shared::new(settings));
     let writer = IndexWriter { shared: shared.clone(), rebuilds: Mutex::default(), generations: 0 };
     (writer, IndexReader { shared })
+}
+
+/// A loaded partition, in the order in which they leave.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Loaded {
+    uses: u8,
+    used_at: Instant,
+    key: PartitionKey,
+    bytes: u64,
 }
 
 /// Changes partitions and shows the changes to readers.
@@ -67,9 +77,12 @@ impl IndexWriter {
         };
         match shown {
             Some(partition) => partition.show(snapshot),
-            None => self.change_partitions(|partitions| {
-                partitions.insert(built.key, Arc::new(Partition::new(snapshot, now)));
-            }),
+            None => {
+                let known = self.shared.popularity().forget(&built.key);
+                self.change_partitions(|partitions| {
+                    partitions.insert(built.key, Arc::new(Partition::new(snapshot, known.uses, now)));
+                });
+            }
         }
     }
 
@@ -167,26 +180,61 @@ impl IndexWriter {
         }
     }
 
-    /// Unloads partitions, the least recently used first, until the rest is within the memory budget; never the one that
-    /// was used last. Answers which ones.
+    /// Whether a partition that was asked for may be loaded: where there is room for it, or it was asked for more often
+    /// than every one that would have to leave. So a look at one cold partition after another drives out none that is in
+    /// use. One of unknown size is taken for an average one.
+    pub fn admits(&mut self, key: &PartitionKey) -> bool {
+        let by_use = self.by_use();
+        let mut popularity = self.shared.popularity();
+        if popularity.grows_old(by_use.len()) {
+            self.shared.partitions.load().values().for_each(|partition| partition.uses.halve());
+        }
+        let known = popularity.of(key);
+        let bytes: u64 = by_use.iter().map(|loaded| loaded.bytes).sum();
+        let coming = known.bytes.unwrap_or_else(|| bytes / by_use.len().max(1) as u64);
+        let mut over = (bytes + coming).saturating_sub(self.shared.settings.memory_budget_bytes);
+        for loaded in by_use {
+            if over == 0 {
+                return true;
+            }
+            if loaded.uses >= known.uses {
+                return false;
+            }
+            over = over.saturating_sub(loaded.bytes);
+        }
+        true
+    }
+
+    /// Unloads partitions, the least used lately first and among them the least recently used, until the rest is within
+    /// the memory budget; never the one that is used most. Answers which ones.
     pub fn evict_over_budget(&mut self) -> Vec<PartitionKey> {
-        let weighed = |(key, partition): (&PartitionKey, &Arc<Partition>)| {
-            (partition.used_at(), key.clone(), partition.snapshot().bytes())
-        };
-        let mut by_use: Vec<_> = self.shared.partitions.load().iter().map(weighed).collect();
-        by_use.sort_unstable();
-        let mut bytes: u64 = by_use.iter().map(|(_, _, bytes)| bytes).sum();
+        let mut by_use = self.by_use();
+        let mut bytes: u64 = by_use.iter().map(|loaded| loaded.bytes).sum();
         by_use.pop();
         let mut evicted = Vec::new();
-        for (_, key, freed) in by_use {
+        for Loaded { key, bytes: freed, uses, .. } in by_use {
             if bytes <= self.shared.settings.memory_budget_bytes {
                 break;
             }
             self.remove(&key);
+            self.shared.popularity().remember(key.clone(), Known { uses, bytes: Some(freed) });
             bytes -= freed;
             evicted.push(key);
         }
         evicted
+    }
+
+    /// What is loaded, the least used first.
+    fn by_use(&self) -> Vec<Loaded> {
+        let loaded = |(key, partition): (&PartitionKey, &Arc<Partition>)| Loaded {
+            uses: partition.uses.get(),
+            used_at: partition.used_at(),
+            key: key.clone(),
+            bytes: partition.snapshot().bytes(),
+        };
+        let mut by_use: Vec<Loaded> = self.shared.partitions.load().iter().map(loaded).collect();
+        by_use.sort_unstable();
+        by_use
     }
 
     /// The partitions that are loaded and the revisions they show, by key.
@@ -388,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_leave_first_and_the_last_used_never() {
+    fn the_least_used_leave_first_and_the_most_used_never() {
         let one = built(&Settings::default(), 1, 40, 1).segment.bytes();
         let (mut writer, reader) = open(Settings { memory_budget_bytes: one * 5 / 2, ..Settings::default() });
         let now = Instant::now();
@@ -403,8 +451,49 @@ mod tests {
         let (mut writer, reader) = open(Settings { memory_budget_bytes: 0, ..Settings::default() });
         writer.publish(built(reader.settings(), 1, 40, 1), now);
         assert_eq!(writer.evict_over_budget(), []);
+        reader.partition(&partition(1), now);
         writer.publish(built(reader.settings(), 2, 40, 1), at(1));
-        assert_eq!(writer.evict_over_budget(), [partition(1)]);
+        assert_eq!(writer.evict_over_budget(), [partition(2)]);
+    }
+
+    #[test]
+    fn a_look_at_many_cold_partitions_drives_out_none_in_use_and_one_that_comes_into_use_gets_in() {
+        let one = built(&Settings::default(), 1, 40, 1).segment.bytes();
+        let (mut writer, reader) = open(Settings { memory_budget_bytes: one * 5 + one / 2, ..Settings::default() });
+        let now = Instant::now();
+        // As the mirror does: loads what is asked for and let in.
+        let search = |writer: &mut IndexWriter, organization: u128| {
+            let key = partition(organization);
+            if reader.partition(&key, now).is_none() {
+                reader.demand(&key);
+                if writer.admits(&key) {
+                    writer.publish(built(reader.settings(), organization, 40, 1), now);
+                    writer.evict_over_budget();
+                }
+            }
+        };
+        let hot = 1..=5;
+        let mut cold = 100;
+        for _ in 0..1_000 {
+            hot.clone().for_each(|organization| search(&mut writer, organization));
+            for _ in 0..2 {
+                search(&mut writer, cold);
+                cold += 1;
+            }
+        }
+        let loaded = |writer: &IndexWriter| writer.loaded().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(loaded(&writer), hot.map(partition).collect::<Vec<_>>());
+        for _ in 0..200 {
+            search(&mut writer, 9);
+            search(&mut writer, 3);
+        }
+        let loaded = loaded(&writer);
+        assert!(loaded.contains(&partition(9)) && loaded.contains(&partition(3)), "{loaded:?}");
+        // One that is larger than all that is used less has no place here, however it is asked for.
+        writer.publish(built(reader.settings(), 77, 400, 1), now);
+        assert!(writer.evict_over_budget().contains(&partition(77)));
+        reader.demand(&partition(77));
+        assert!(!writer.admits(&partition(77)));
     }
 
     #[tokio::test]

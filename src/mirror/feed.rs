@@ -100,7 +100,7 @@ impl Mirror {
                         bell.ring(organization);
                         self.catch_up(Some(organization)).await;
                     }
-                    Request::Load(key) => self.want(key),
+                    Request::Load(key) => self.want_if_admitted(key),
                     Request::Reload(key) => self.reload(key),
                 },
                 ring = rings.recv() => match ring {
@@ -130,6 +130,15 @@ impl Mirror {
             kept.into_iter().for_each(|key| self.want(key));
         }
         self.start_builds();
+    }
+
+    /// Loads what was asked for where it may; until then Postgres answers for it.
+    fn want_if_admitted(&mut self, key: PartitionKey) {
+        if self.building.contains(&key) || self.writer.admits(&key) {
+            self.want(key);
+        } else {
+            metrics::counter!("kindred_mirror_refusals_total").increment(1);
+        }
     }
 
     fn want(&mut self, key: PartitionKey) {
