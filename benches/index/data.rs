@@ -1,8 +1,12 @@
 //! Vectors to search in and queries, always the same for the same arguments.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use kindred::domain::Purpose;
+use kindred::embed::{Embedder, LocalEmbedder, LocalSettings};
+use kindred::embedded::{FetchSettings, Part, default_cache, fetch, running_as_root};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -15,6 +19,8 @@ pub(crate) struct Wanted {
     pub(crate) queries: usize,
     /// A file of little-endian f32 instead of seeded clusters; its last vectors are the queries.
     pub(crate) vectors: Option<PathBuf>,
+    /// A file of one text a line instead, embedded by the local model; the vectors are kept beside it.
+    pub(crate) texts: Option<PathBuf>,
     /// How many vectors are mixed from them with noise instead.
     pub(crate) mixed: Option<usize>,
 }
@@ -22,7 +28,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// So many seeded vectors of 384 dimensions, and 500 queries.
     pub(crate) fn new(rows: usize) -> Self {
-        Self { rows, dimensions: 384, queries: 500, vectors: None, mixed: None }
+        Self { rows, dimensions: 384, queries: 500, vectors: None, texts: None, mixed: None }
     }
 
     /// Takes an argument that says which vectors; whether it is one.
@@ -32,6 +38,7 @@ impl Wanted {
             "--dimensions" => self.dimensions = value().parse().unwrap(),
             "--queries" => self.queries = value().parse().unwrap(),
             "--vectors" => self.vectors = Some(value().into()),
+            "--texts" => self.texts = Some(value().into()),
             "--mixed" => self.mixed = Some(value().parse().unwrap()),
             _ => return false,
         }
@@ -59,13 +66,16 @@ impl Data {
     pub(crate) fn new(wanted: &Wanted) -> Self {
         let dimensions = wanted.dimensions;
         let mut random = StdRng::seed_from_u64(1);
-        let mut vectors = match &wanted.vectors {
-            Some(file) => {
-                let bytes = fs::read(file).unwrap();
-                let components: Vec<f32> = bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect();
-                components.chunks_exact(dimensions).map(|vector| unit(vector.to_vec())).collect()
+        let mut vectors = match (&wanted.vectors, &wanted.texts) {
+            (Some(file), _) => read(file, dimensions),
+            (None, Some(texts)) => {
+                let beside = texts.with_extension("f32");
+                if !beside.exists() {
+                    embed(texts, &beside);
+                }
+                read(&beside, dimensions)
             }
-            None => clusters(wanted.rows + wanted.queries, dimensions, &mut random),
+            (None, None) => clusters(wanted.rows + wanted.queries, dimensions, &mut random),
         };
         vectors.shuffle(&mut StdRng::seed_from_u64(2));
         if let Some(count) = wanted.mixed {
@@ -79,6 +89,38 @@ impl Data {
     pub(crate) fn flat(vectors: &[Vec<f32>]) -> Vec<u8> {
         vectors.iter().flatten().flat_map(|component| component.to_le_bytes()).collect()
     }
+}
+
+fn read(file: &Path, dimensions: usize) -> Vec<Vec<f32>> {
+    let bytes = fs::read(file).unwrap();
+    let components: Vec<f32> = bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect();
+    components.chunks_exact(dimensions).map(|vector| unit(vector.to_vec())).collect()
+}
+
+/// Embeds each line of `texts` by the model that is brought along, and writes the vectors one after the other.
+fn embed(texts: &Path, into: &Path) {
+    let cache = std::env::var_os("KINDRED_CACHE_DIR").map(PathBuf::from);
+    let cache = cache.or_else(|| default_cache(running_as_root(), |name| std::env::var_os(name))).unwrap();
+    let texts: Vec<String> = fs::read_to_string(texts).unwrap().lines().map(str::to_owned).collect();
+    let begun = Instant::now();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // Bench programs that have a runtime already may call this.
+    let embedding = || {
+        runtime.block_on(async {
+            let folder = fetch(&Part::local_model(), &FetchSettings::new(cache)).await.unwrap();
+            let embedder = LocalEmbedder::load(LocalSettings::new(folder)).unwrap();
+            let mut bytes = Vec::new();
+            for group in texts.chunks(1_024) {
+                for vector in embedder.embed(group.to_vec(), Purpose::Document).await.unwrap() {
+                    bytes.extend(vector.as_slice().iter().flat_map(|component| component.to_le_bytes()));
+                }
+            }
+            bytes
+        })
+    };
+    let bytes = std::thread::scope(|scope| scope.spawn(embedding).join()).unwrap();
+    fs::write(into, bytes).unwrap();
+    println!("{} texts embedded in {:.0} s", texts.len(), begun.elapsed().as_secs_f64());
 }
 
 /// Clusters in a space of fewer dimensions, as texts are, laid into the larger one with some noise.

@@ -1,33 +1,57 @@
 //! Kindred's index, by its public interface.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
 use kindred::domain::{EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector};
-use kindred::index::{Built, Found, IndexReader, PartitionKey, PartitionView, Settings, open};
+use kindred::index::{Builder, Built, Found, IndexReader, PartitionKey, PartitionView, Settings, open};
 use uuid::Uuid;
 
 use crate::data::Data;
-use crate::measure::{Answers, K, print_build, print_search, process_cpu_seconds, recall, timed};
-use crate::options::Options;
+use crate::measure::{Answers, Curve, K, Point, print_search, process_cpu_seconds, recall, timed};
+
+/// How it is built.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) builder: Builder,
+    pub(crate) compressed: bool,
+    pub(crate) vectors_on_disk: bool,
+}
 
 /// A partition of one entity a vector.
 pub(crate) struct Index {
     view: PartitionView,
     settings: Settings,
-    name: String,
+    curve: Curve,
     rows: HashMap<EmbeddingId, usize>,
     _reader: IndexReader,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.builder {
+            Builder::Own => "kindred",
+            Builder::HnswRs => "kindred by hnsw_rs",
+        })?;
+        if !self.compressed {
+            f.write_str(", f32")?;
+        }
+        if !self.vectors_on_disk {
+            f.write_str(", in memory")?;
+        }
+        Ok(())
+    }
+}
+
 impl Index {
     /// Builds it and says what that took.
-    pub(crate) fn build(data: &Data, options: &Options) -> Self {
+    pub(crate) fn build(data: &Data, kind: Kind, threads: usize) -> Self {
         let settings = Settings {
-            build_threads: options.threads,
-            builder: options.builder,
-            compressed: options.compressed,
+            build_threads: threads,
+            builder: kind.builder,
+            compressed: kind.compressed,
             exact_below: 1,
             ..Settings::default()
         };
@@ -37,16 +61,15 @@ impl Index {
         let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
         let begun = process_cpu_seconds();
         let mut built = Built::build(&settings, &key, data.dimensions, entries, Revision(1)).unwrap();
-        if options.vectors_on_disk {
+        if kind.vectors_on_disk {
             built.move_vectors_to_disk(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
         }
         let seconds = process_cpu_seconds() - begun;
         let now = Instant::now();
         writer.publish(built, now);
-        let name = format!("kindred {:?}{}", options.builder, if options.compressed { "" } else { " f32" });
-        let raw = (data.rows.len() * data.dimensions * size_of::<f32>()) as u64;
-        print_build(&name, seconds, reader.status()[0].bytes, raw);
-        Self { view: reader.partition(&key, now).unwrap(), settings, name, rows, _reader: reader }
+        let raw = (data.rows.len() * data.dimensions * size_of::<f32>()) as f64;
+        let curve = Curve::built(&kind.to_string(), seconds, Some(reader.status()[0].bytes as f64 / raw));
+        Self { view: reader.partition(&key, now).unwrap(), settings, curve, rows, _reader: reader }
     }
 
     /// The vectors that were found, by their number.
@@ -65,18 +88,19 @@ impl Index {
     }
 
     /// Recall and time by how hard the search tries.
-    pub(crate) fn sweep(&self, data: &Data, truth: &Answers) {
+    pub(crate) fn sweep(&self, data: &Data, truth: &Answers) -> Curve {
+        let mut curve = self.curve.clone();
         let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
         for ef in [16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 768] {
             let view = self.view.with_settings(Settings { ef_search: ef, exact_filter_below: 0, ..self.settings });
-            let (found, microseconds) =
+            let (found, times) =
                 timed(queries.len(), 5, |at| view.search(&queries[at], K, &Filter::default()).unwrap());
             let recall = recall(&found.iter().map(|found| self.numbers(found)).collect(), truth);
-            print_search(&self.name, ef, recall, microseconds);
-            if recall >= 0.995 {
+            if curve.add(Point { ef, recall, times }) {
                 break;
             }
         }
+        curve
     }
 
     /// Recall and time by how much a filter admits: rows at random, those near the query, and those far from it.
@@ -85,16 +109,12 @@ impl Index {
         for share in SHARES {
             let filter = Filter { tags_all: vec![tag(share)], ..Filter::default() };
             let truth = self.filtered_truth(&data.queries, &filter);
-            let (found, microseconds) =
-                timed(queries.len(), 3, |at| self.view.search(&queries[at], K, &filter).unwrap());
+            let (found, times) = timed(queries.len(), 3, |at| self.view.search(&queries[at], K, &filter).unwrap());
             let by_graph = found.iter().filter(|found| found.served_by == ServedBy::MirrorHnsw).count();
             let graph = by_graph as f64 / queries.len() as f64;
-            print_search(
-                &format!("1 of {share} admitted, graph {graph:.2}"),
-                self.settings.ef_search,
-                recall(&found.iter().map(|found| self.numbers(found)).collect(), &truth),
-                microseconds,
-            );
+            let recall = recall(&found.iter().map(|found| self.numbers(found)).collect(), &truth);
+            let point = Point { ef: self.settings.ef_search, recall, times };
+            print_search(&format!("1 of {share} admitted, graph {graph:.2}"), point);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Other implementations on the same data.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hnsw_rs::anndists::dist::distances::Distance;
 use hnsw_rs::hnsw::Hnsw;
 
 use crate::data::Data;
-use crate::measure::{Answers, K, print_search, process_cpu_seconds, recall, timed};
+use crate::measure::{Answers, Curve, K, Point, Times, process_cpu_seconds, recall, timed};
 
 const M: usize = 16;
 const EF_CONSTRUCTION: usize = 200;
@@ -31,27 +31,26 @@ impl Distance<f32> for Cosine {
 }
 
 /// hnsw_rs as it comes.
-pub(crate) fn hnsw_rs(data: &Data, truth: &Answers, threads: usize) {
+pub(crate) fn hnsw_rs(data: &Data, truth: &Answers, threads: usize) -> Curve {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let begun = process_cpu_seconds();
     let hnsw = Hnsw::new(M, data.rows.len(), 16, EF_CONSTRUCTION, Cosine);
     let points: Vec<(&[f32], usize)> = data.rows.iter().enumerate().map(|(at, row)| (row.as_slice(), at)).collect();
     pool.install(|| hnsw.parallel_insert_slice(&points));
-    println!("hnsw_rs built in {:.1} CPU s", process_cpu_seconds() - begun);
+    let mut curve = Curve::built("hnsw_rs", process_cpu_seconds() - begun, None);
     for ef in [24, 32, 48, 64, 100, 128, 200, 256, 400, 512] {
-        let (found, microseconds) = timed(data.queries.len(), 2, |at| {
+        let (found, times) = timed(data.queries.len(), 2, |at| {
             hnsw.search(&data.queries[at], K, ef).into_iter().map(|near| near.d_id).collect()
         });
-        let recall = recall(&found, truth);
-        print_search("hnsw_rs", ef, recall, microseconds);
-        if recall >= 0.995 {
+        if curve.add(Point { ef, recall: recall(&found, truth), times }) {
             break;
         }
     }
+    curve
 }
 
 /// hnswlib, where Python has it.
-pub(crate) fn hnswlib(data: &Data, truth: &Answers, threads: usize) {
+pub(crate) fn hnswlib(data: &Data, truth: &Answers, threads: usize) -> Option<Curve> {
     let folder = std::env::temp_dir().join(format!("kindred-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("rows.f32"), Data::flat(&data.rows)).unwrap();
@@ -62,9 +61,20 @@ pub(crate) fn hnswlib(data: &Data, truth: &Answers, threads: usize) {
     let ran = Command::new(python)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/index/peers.py"))
         .args([folder.as_os_str(), data.dimensions.to_string().as_ref(), threads.to_string().as_ref()])
-        .status();
+        .stderr(Stdio::inherit())
+        .output();
     fs::remove_dir_all(&folder).unwrap();
-    if !ran.is_ok_and(|status| status.success()) {
+    let Some(output) = ran.ok().filter(|output| output.status.success()) else {
         println!("hnswlib was not measured: it takes a python3 (or $PYTHON) that has numpy and hnswlib");
+        return None;
+    };
+    let numbers = String::from_utf8(output.stdout).unwrap();
+    let mut lines = numbers.lines().map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect());
+    let build: Vec<f64> = lines.next().unwrap();
+    let mut curve = Curve::built("hnswlib", build[0], None);
+    for line in lines {
+        let [ef, recall, cpu, p50, p99] = line[..] else { panic!("{line:?} is no line of numbers of a search") };
+        curve.add(Point { ef: ef as usize, recall, times: Times { cpu, p50, p99 } });
     }
+    Some(curve)
 }

@@ -16,7 +16,6 @@ use tonic::transport::Channel;
 
 use crate::K;
 use crate::data::Data;
-use crate::options::Options;
 use crate::server::Child;
 
 /// What a load of searches came to.
@@ -60,9 +59,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) async fn connect(server: &Child) -> Self {
+    pub(crate) async fn connect(server: &Child, key: &str) -> Self {
         let channel = Channel::from_shared(server.endpoint.clone()).unwrap().tcp_nodelay(true).connect().await.unwrap();
-        Self { channel, authorization: format!("Bearer {}", server.key).parse().unwrap() }
+        Self { channel, authorization: format!("Bearer {key}").parse().unwrap() }
+    }
+
+    /// On the same connection with another key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { channel: self.channel.clone(), authorization: format!("Bearer {key}").parse().unwrap() }
+    }
+
+    /// With the same key on another's connection.
+    pub(crate) fn on(&self, other: &Self) -> Self {
+        Self { channel: other.channel.clone(), authorization: self.authorization.clone() }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -71,7 +80,7 @@ impl Client {
         request
     }
 
-    async fn search(&self, query: &[f32]) -> SearchResponse {
+    pub(crate) async fn search(&self, query: &[f32]) -> SearchResponse {
         let message = SearchRequest {
             query: Some(search_request::Query::Vector(Vector { values: query.to_vec() })),
             limit: Some(K as i32),
@@ -86,6 +95,30 @@ impl Client {
         self.upsert(data.rows.iter().enumerate()).await;
         let rate = data.rows.len() as f64 / begun.elapsed().as_secs_f64();
         println!("upserted by one stream: {rate:.0} vectors/s, acknowledged, durable and visible");
+    }
+
+    /// Searches until the mirror answers, by its graph where there are rows enough for one; tells since when that took
+    /// how long, and how other searches fared meanwhile.
+    pub(crate) async fn until_hot(&self, data: &Data, since: Instant) {
+        let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
+        let mut meanwhile = Vec::new();
+        loop {
+            let begun = Instant::now();
+            if self.search(&data.queries[meanwhile.len() % data.queries.len()]).await.served_by() == wanted {
+                break;
+            }
+            meanwhile.push(begun.elapsed().as_secs_f64());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        print!("hot {:.2} s after the start of the process", since.elapsed().as_secs_f64());
+        match meanwhile.iter().copied().reduce(f64::max) {
+            Some(longest) => println!(
+                "; {} searches before that were answered otherwise, the slowest in {:.0} ms",
+                meanwhile.len(),
+                longest * 1e3
+            ),
+            None => println!(),
+        }
     }
 
     /// So many callers upsert one row at a time by the unary call: rows a second.
@@ -110,7 +143,8 @@ impl Client {
         writing.join_all().await.into_iter().sum::<usize>() as f64 / seconds as f64
     }
 
-    async fn upsert<'a>(&self, rows: impl Iterator<Item = (usize, &'a Vec<f32>)>) {
+    /// Streams rows in, by their numbers.
+    pub(crate) async fn upsert<'a>(&self, rows: impl Iterator<Item = (usize, &'a Vec<f32>)>) {
         let drafts: Vec<Draft> = rows.map(|(number, vector)| draft(number, vector.clone())).collect();
         let count = drafts.len();
         let messages: Vec<_> =
@@ -123,16 +157,6 @@ impl Client {
             acknowledged += answer.outcomes.iter().filter(|outcome| outcome.version > 0).count();
         }
         assert_eq!(acknowledged, count, "every vector was accepted");
-    }
-
-    /// Searches until the mirror answers, by its graph where there are rows enough for one.
-    pub(crate) async fn until_hot(&self, data: &Data) {
-        let begun = Instant::now();
-        let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
-        while self.search(&data.queries[0]).await.served_by() != wanted {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        println!("hot after {:.1} s", begun.elapsed().as_secs_f64());
     }
 
     /// Recall of the service's answers.
@@ -155,9 +179,9 @@ impl Client {
     }
 
     /// One caller searches while another upserts at a steady rate.
-    pub(crate) async fn load_while_writing(&self, data: &Data, options: &Options, server: &Child) -> Load {
+    pub(crate) async fn load_while_writing(&self, data: &Data, rate: u64, seconds: u64, server: &Child) -> Load {
         let writer = self.clone();
-        let (rate, rows) = (options.writes, data.rows.clone());
+        let rows = data.rows.clone();
         let mut writing = JoinSet::new();
         writing.spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -169,7 +193,7 @@ impl Client {
                 writer.upsert((0..batch).map(of)).await;
             }
         });
-        let load = self.load(data, 1, options.seconds.max(20), server).await;
+        let load = self.load(data, 1, seconds, server).await;
         writing.shutdown().await;
         load
     }

@@ -45,7 +45,7 @@ impl SearchService for Echo {
 /// Serves until standard input ends; says where.
 pub(crate) async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("http://{} - -", listener.local_addr().unwrap());
+    println!("http://{}", listener.local_addr().unwrap());
     let server = Server::builder().add_service(SearchServiceServer::new(Echo));
     server
         .serve_with_incoming_shutdown(

@@ -5,17 +5,40 @@ use crate::data::Wanted;
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) child: Option<String>,
     pub(crate) seconds: u64,
     pub(crate) ef: usize,
     pub(crate) wanted: Wanted,
+    /// Vectors a second that come in while searches run.
     pub(crate) writes: u64,
+    /// So many organizations instead of one, which share the rows.
+    pub(crate) tenants: usize,
+    /// What the mirror may take.
+    pub(crate) memory_mib: u64,
+    /// Whether the service brings rows into pgvector's index.
+    pub(crate) settles: bool,
+    /// Which server to be, and what with.
+    pub(crate) child: Option<String>,
+    pub(crate) app_url: String,
+    pub(crate) owner_url: String,
+    pub(crate) data_dir: String,
 }
 
 impl Options {
     /// Reads the arguments; cargo's own `--bench` is passed over.
     pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { child: None, seconds: 5, ef: 64, wanted: Wanted::new(20_000), writes: 0 };
+        let mut options = Self {
+            seconds: 5,
+            ef: 64,
+            wanted: Wanted::new(20_000),
+            writes: 1_000,
+            tenants: 1,
+            memory_mib: 4_096,
+            settles: true,
+            child: None,
+            app_url: String::new(),
+            owner_url: String::new(),
+            data_dir: String::new(),
+        };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(flag) = arguments.next() {
             let value = arguments.next().unwrap_or_else(|| panic!("{flag} wants a value"));
@@ -24,10 +47,15 @@ impl Options {
             }
             let number = || value.parse::<usize>().unwrap_or_else(|_| panic!("{flag} wants a number, not {value}"));
             match flag.as_str() {
-                "--child" => options.child = Some(value),
                 "--seconds" => options.seconds = number() as u64,
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
+                "--tenants" => options.tenants = number(),
+                "--memory-mib" => options.memory_mib = number() as u64,
+                "--child" => options.child = Some(value),
+                "--app-url" => options.app_url = value,
+                "--owner-url" => options.owner_url = value,
+                "--data-dir" => options.data_dir = value,
                 _ => panic!("{flag} is not known"),
             }
         }

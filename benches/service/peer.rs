@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use kindred::domain::Model;
+use kindred::store::Database;
 use pgvector::Vector;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -23,15 +25,24 @@ pub(crate) fn truth(data: &Data) -> Vec<Vec<usize>> {
     data.queries.iter().map(best).collect()
 }
 
-/// Waits until pgvector's index holds every row, which takes a core of the machine, so that what is measured is measured
-/// at rest.
-pub(crate) async fn until_settled(url: &str) {
+/// Brings every row into pgvector's index at once, as a bulk load does, so that what is measured is measured at rest:
+/// settled row by row, they would take a core of the machine for minutes.
+pub(crate) async fn settle(url: &str, owner: &Database, model: &Model) {
     let begun = Instant::now();
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let waiting = "SELECT count(*) FROM embeddings WHERE NOT settled AND superseded_revision IS NULL";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut connection).await.unwrap() > 0 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    let indexes: Vec<String> = sqlx::query_scalar(
+        "SELECT indexname::text FROM pg_indexes WHERE tablename = 'embeddings' AND indexdef LIKE '%USING hnsw%'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    for index in indexes {
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP INDEX {index}"))).execute(&mut connection).await.unwrap();
     }
+    let settle = "UPDATE embeddings SET settled = true WHERE NOT settled AND superseded_revision IS NULL";
+    sqlx::raw_sql(settle).execute(&mut connection).await.unwrap();
+    owner.ensure_model_index(model).await.unwrap();
+    sqlx::raw_sql("VACUUM ANALYZE embeddings").execute(&mut connection).await.unwrap();
     println!("in pgvector's index after {:.1} s", begun.elapsed().as_secs_f64());
 }
 

@@ -168,7 +168,7 @@ impl World {
             .filter(|(_, table)| table.loaded)
             .map(|(which, table)| (partition(*which), Revision(table.revision)))
             .collect();
-        prop_assert_eq!(self.writer.loaded(), loaded);
+        prop_assert_eq!(self.writer.loaded(None), loaded);
         for (which, table) in &self.tables {
             let view = self.reader.partition(&partition(*which), self.now);
             prop_assert_eq!(view.is_some(), table.loaded);

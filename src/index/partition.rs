@@ -46,6 +46,11 @@ impl Partition {
         self.snapshot.load_full()
     }
 
+    /// An estimate of the bytes it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.snapshot.load().bytes()
+    }
+
     /// Swaps the snapshot, then tells those who wait for its revision.
     pub(super) fn show(&self, snapshot: Snapshot) {
         let revision = snapshot.revision;

@@ -16,22 +16,13 @@ use super::shared::{Partitions, Shared};
 use super::snapshot::{Part, Snapshot};
 use super::tail;
 use crate::domain::{Delta, Entry};
-use crate::domain::{EntityRef, Revision, SourceField};
+use crate::domain::{EntityRef, OrganizationId, Revision, SourceField};
 
 /// Opens an empty index.
 pub fn open(settings: Settings) -> (IndexWriter, IndexReader) {
     let shared = Arc::new(Shared::new(settings));
     let writer = IndexWriter { shared: shared.clone(), rebuilds: Mutex::default(), generations: 0 };
     (writer, IndexReader { shared })
-}
-
-/// A loaded partition, in the order in which they leave.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Loaded {
-    uses: u8,
-    used_at: Instant,
-    key: PartitionKey,
-    bytes: u64,
 }
 
 /// Changes partitions and shows the changes to readers.
@@ -171,76 +162,75 @@ impl IndexWriter {
 
     /// Unloads a partition. Views that are held stay as they are; those who wait for a revision are told.
     pub fn remove(&mut self, key: &PartitionKey) {
-        self.abandon_rebuild(key);
-        if let Some(partition) = self.shared.get(key) {
-            self.change_partitions(|partitions| {
-                partitions.remove(key);
-            });
-            partition.leave();
-        }
+        self.remove_all(std::slice::from_ref(key));
+    }
+
+    fn remove_all(&mut self, keys: &[PartitionKey]) {
+        keys.iter().for_each(|key| self.abandon_rebuild(key));
+        let mut gone = Vec::new();
+        self.change_partitions(|partitions| gone.extend(keys.iter().filter_map(|key| partitions.remove(key))));
+        gone.iter().for_each(|partition| partition.leave());
     }
 
     /// Whether a partition that was asked for may be loaded: where there is room for it, or it was asked for more often
     /// than every one that would have to leave. So a look at one cold partition after another drives out none that is in
     /// use. One of unknown size is taken for an average one.
     pub fn admits(&mut self, key: &PartitionKey) -> bool {
-        let by_use = self.by_use();
+        let partitions = self.shared.partitions.load();
         let mut popularity = self.shared.popularity();
-        if popularity.grows_old(by_use.len()) {
-            self.shared.partitions.load().values().for_each(|partition| partition.uses.halve());
+        if popularity.grows_old(partitions.len()) {
+            partitions.values().for_each(|partition| partition.uses.halve());
         }
         let known = popularity.of(key);
-        let bytes: u64 = by_use.iter().map(|loaded| loaded.bytes).sum();
-        let coming = known.bytes.unwrap_or_else(|| bytes / by_use.len().max(1) as u64);
-        let mut over = (bytes + coming).saturating_sub(self.shared.settings.memory_budget_bytes);
-        for loaded in by_use {
-            if over == 0 {
-                return true;
+        let (mut bytes, mut less_used) = (0, 0);
+        for partition in partitions.values() {
+            let own = partition.bytes();
+            bytes += own;
+            if partition.uses.get() < known.uses {
+                less_used += own;
             }
-            if loaded.uses >= known.uses {
-                return false;
-            }
-            over = over.saturating_sub(loaded.bytes);
         }
-        true
+        let coming = known.bytes.unwrap_or_else(|| bytes / partitions.len().max(1) as u64);
+        bytes + coming <= self.shared.settings.memory_budget_bytes + less_used
     }
 
     /// Unloads partitions, the least used lately first and among them the least recently used, until the rest is within
     /// the memory budget; never the one that is used most. Answers which ones.
     pub fn evict_over_budget(&mut self) -> Vec<PartitionKey> {
-        let mut by_use = self.by_use();
-        let mut bytes: u64 = by_use.iter().map(|loaded| loaded.bytes).sum();
+        let partitions = self.shared.partitions.load_full();
+        let mut bytes: u64 = partitions.values().map(|partition| partition.bytes()).sum();
+        let budget = self.shared.settings.memory_budget_bytes;
+        if bytes <= budget {
+            return Vec::new();
+        }
+        let by_use = |(key, partition): (_, &Arc<Partition>)| (partition.uses.get(), partition.used_at(), key);
+        let mut by_use: Vec<(u8, Instant, &PartitionKey)> = partitions.iter().map(by_use).collect();
+        by_use.sort_unstable();
         by_use.pop();
         let mut evicted = Vec::new();
-        for Loaded { key, bytes: freed, uses, .. } in by_use {
-            if bytes <= self.shared.settings.memory_budget_bytes {
+        for (uses, _, key) in by_use {
+            if bytes <= budget {
                 break;
             }
-            self.remove(&key);
+            let freed = partitions[key].bytes();
             self.shared.popularity().remember(key.clone(), Known { uses, bytes: Some(freed) });
             bytes -= freed;
-            evicted.push(key);
+            evicted.push(key.clone());
         }
+        self.remove_all(&evicted);
         evicted
     }
 
-    /// What is loaded, the least used first.
-    fn by_use(&self) -> Vec<Loaded> {
-        let loaded = |(key, partition): (&PartitionKey, &Arc<Partition>)| Loaded {
-            uses: partition.uses.get(),
-            used_at: partition.used_at(),
-            key: key.clone(),
-            bytes: partition.snapshot().bytes(),
-        };
-        let mut by_use: Vec<Loaded> = self.shared.partitions.load().iter().map(loaded).collect();
-        by_use.sort_unstable();
-        by_use
+    /// The partitions that are loaded, of one organization or of all, and the revisions they show, by key.
+    pub fn loaded(&self, only: Option<OrganizationId>) -> Vec<(PartitionKey, Revision)> {
+        let partitions = self.shared.partitions.load();
+        let wanted = partitions.iter().filter(|(key, _)| only.is_none_or(|only| only == key.organization));
+        wanted.map(|(key, partition)| (key.clone(), partition.snapshot().revision)).collect()
     }
 
-    /// The partitions that are loaded and the revisions they show, by key.
-    pub fn loaded(&self) -> Vec<(PartitionKey, Revision)> {
-        let partitions = self.shared.partitions.load();
-        partitions.iter().map(|(key, partition)| (key.clone(), partition.snapshot().revision)).collect()
+    /// Whether a partition is loaded.
+    pub fn is_loaded(&self, key: &PartitionKey) -> bool {
+        self.shared.is_loaded(key)
     }
 
     /// What readers ask for next; waits until they ask for something. Loads of partitions that are there already are
@@ -481,7 +471,7 @@ mod tests {
                 cold += 1;
             }
         }
-        let loaded = |writer: &IndexWriter| writer.loaded().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        let loaded = |writer: &IndexWriter| writer.loaded(None).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         assert_eq!(loaded(&writer), hot.map(partition).collect::<Vec<_>>());
         for _ in 0..200 {
             search(&mut writer, 9);

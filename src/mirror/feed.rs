@@ -114,10 +114,10 @@ impl Mirror {
                 () = tokio::time::sleep_until(next_poll.into()) => {
                     last_poll = Instant::now();
                     self.catch_up(None).await;
+                    self.measure();
                 }
             }
-            self.start_builds();
-            self.measure();
+            self.start_loads();
         }
         self.builds.shutdown().await;
     }
@@ -129,7 +129,7 @@ impl Mirror {
         if let Ok(kept) = self.tasks.spawn_blocking(move || snapshots.kept(budget)).await {
             kept.into_iter().for_each(|key| self.want(key));
         }
-        self.start_builds();
+        self.start_loads();
     }
 
     /// Loads what was asked for where it may; until then Postgres answers for it.
@@ -142,14 +142,13 @@ impl Mirror {
     }
 
     fn want(&mut self, key: PartitionKey) {
-        let loaded = self.writer.loaded().iter().any(|(loaded, _)| *loaded == key);
         let paused = self.paused.get(&key).is_some_and(|until| *until > Instant::now());
-        if !loaded && !paused && !self.building.contains(&key) {
+        if !self.writer.is_loaded(&key) && !paused && !self.building.contains(&key) {
             self.wanted.insert(key);
         }
     }
 
-    fn start_builds(&mut self) {
+    fn start_loads(&mut self) {
         while self.builds.len() < self.settings.builds
             && let Some(key) = self.wanted.pop_first()
         {
@@ -168,7 +167,11 @@ impl Mirror {
                 }
             });
         }
-        for (key, _) in self.writer.loaded() {
+    }
+
+    /// Starts the rebuilds that are due in one organization, or in all.
+    fn start_rebuilds(&mut self, only: Option<OrganizationId>) {
+        for (key, _) in self.writer.loaded(only) {
             if self.builds.len() >= self.settings.builds {
                 break;
             }
@@ -214,6 +217,7 @@ impl Mirror {
                 }
                 self.writer.install(built, Instant::now());
                 metrics::counter!("kindred_mirror_rebuilds_total").increment(1);
+                self.start_rebuilds(Some(key.organization));
             }
             (work, Err(error)) => {
                 tracing::warn!(partition = %key, ?work, %error, "a partition could not be built");
@@ -237,12 +241,7 @@ impl Mirror {
 
     /// Brings the loaded partitions of one organization, or of all, to the present revision.
     async fn catch_up(&mut self, only: Option<OrganizationId>) {
-        let loaded: Vec<(PartitionKey, Revision)> = self
-            .writer
-            .loaded()
-            .into_iter()
-            .filter(|(key, _)| only.is_none_or(|only| only == key.organization))
-            .collect();
+        let loaded = self.writer.loaded(only);
         if loaded.is_empty() {
             return;
         }
@@ -267,6 +266,7 @@ impl Mirror {
                 _ => self.reload(key),
             }
         }
+        self.start_rebuilds(only);
     }
 
     async fn follow(&mut self, key: &PartitionKey, mut at: Revision) {
