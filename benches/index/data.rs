@@ -97,18 +97,21 @@ fn read(file: &Path, dimensions: usize) -> Vec<Vec<f32>> {
     components.chunks_exact(dimensions).map(|vector| unit(vector.to_vec())).collect()
 }
 
-/// Embeds each line of `texts` by the model that is brought along, and writes the vectors one after the other.
-fn embed(texts: &Path, into: &Path) {
+/// The model that is brought along.
+pub(crate) async fn local_embedder() -> LocalEmbedder {
     let cache = std::env::var_os("KINDRED_CACHE_DIR").map(PathBuf::from);
     let cache = cache.or_else(|| default_cache(running_as_root(), |name| std::env::var_os(name))).unwrap();
+    let folder = fetch(&Part::local_model(), &FetchSettings::new(cache)).await.unwrap();
+    LocalEmbedder::load(LocalSettings::new(folder)).unwrap()
+}
+
+/// Embeds each line of `texts` by the model that is brought along, and writes the vectors one after the other.
+fn embed(texts: &Path, into: &Path) {
     let texts: Vec<String> = fs::read_to_string(texts).unwrap().lines().map(str::to_owned).collect();
     let begun = Instant::now();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    // Bench programs that have a runtime already may call this.
     let embedding = || {
-        runtime.block_on(async {
-            let folder = fetch(&Part::local_model(), &FetchSettings::new(cache)).await.unwrap();
-            let embedder = LocalEmbedder::load(LocalSettings::new(folder)).unwrap();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let embedder = local_embedder().await;
             let mut bytes = Vec::new();
             for group in texts.chunks(1_024) {
                 for vector in embedder.embed(group.to_vec(), Purpose::Document).await.unwrap() {
@@ -118,6 +121,7 @@ fn embed(texts: &Path, into: &Path) {
             bytes
         })
     };
+    // A bench that is inside a runtime already may ask for this.
     let bytes = std::thread::scope(|scope| scope.spawn(embedding).join()).unwrap();
     fs::write(into, bytes).unwrap();
     println!("{} texts embedded in {:.0} s", texts.len(), begun.elapsed().as_secs_f64());

@@ -132,7 +132,7 @@ impl Client {
                 let mut written = 0;
                 while Instant::now() < until {
                     let at = caller + written * callers;
-                    let draft = draft(2_000_000 + at, rows[at % rows.len()].clone());
+                    let draft = draft((2_000_000 + at) as u128, rows[at % rows.len()].clone());
                     let request = client.request(UpsertEmbeddingRequest { draft: Some(draft) });
                     service.upsert_embedding(request).await.unwrap();
                     written += 1;
@@ -143,9 +143,20 @@ impl Client {
         writing.join_all().await.into_iter().sum::<usize>() as f64 / seconds as f64
     }
 
+    /// Streams texts in.
+    pub(crate) async fn upsert_texts(&self, texts: &[String]) {
+        let chunk = |text: &String| ChunkDraft { text: text.clone(), vector: None };
+        let draft =
+            |text: &String| Draft { chunks: vec![chunk(text)], ..draft(uuid::Uuid::now_v7().as_u128(), vec![]) };
+        self.upsert_drafts(texts.iter().map(draft).collect()).await;
+    }
+
     /// Streams rows in, by their numbers.
     pub(crate) async fn upsert<'a>(&self, rows: impl Iterator<Item = (usize, &'a Vec<f32>)>) {
-        let drafts: Vec<Draft> = rows.map(|(number, vector)| draft(number, vector.clone())).collect();
+        self.upsert_drafts(rows.map(|(number, vector)| draft(number as u128, vector.clone())).collect()).await;
+    }
+
+    async fn upsert_drafts(&self, drafts: Vec<Draft>) {
         let count = drafts.len();
         let messages: Vec<_> =
             drafts.chunks(500).map(|drafts| UpsertEmbeddingsRequest { drafts: drafts.to_vec() }).collect();
@@ -220,10 +231,10 @@ impl Client {
     }
 }
 
-fn draft(number: usize, values: Vec<f32>) -> Draft {
+fn draft(number: u128, values: Vec<f32>) -> Draft {
     Draft {
         item_id: number.to_string(),
-        entity: Some(EntityRef { r#type: "post".to_owned(), id: uuid::Uuid::from_u128(number as u128).to_string() }),
+        entity: Some(EntityRef { r#type: "post".to_owned(), id: uuid::Uuid::from_u128(number).to_string() }),
         chunks: vec![ChunkDraft { text: String::new(), vector: Some(Vector { values }) }],
         ..Draft::default()
     }

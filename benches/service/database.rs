@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kindred::access::{self, NewKey};
 use kindred::admin::Administrator;
-use kindred::domain::{Model, OrganizationId};
+use kindred::domain::{Model, ModelId, OrganizationId};
 use kindred::embedded::{
     FetchSettings, Part, SUPERUSER, ScratchPostgres, ScratchSettings, default_cache, fetch, running_as_root,
 };
@@ -49,8 +49,13 @@ impl BenchDatabase {
 
     /// An organization, and a key that may read and write.
     pub(crate) async fn organization(&self, name: &str) -> (OrganizationId, String) {
+        self.organization_with(name, &self.model.id).await
+    }
+
+    /// The same with another active model.
+    pub(crate) async fn organization_with(&self, name: &str, model: &ModelId) -> (OrganizationId, String) {
         let administrator = Administrator::new(self.owner.clone());
-        let organization = administrator.create_organization(name, name, &self.model.id).await.unwrap();
+        let organization = administrator.create_organization(name, name, model).await.unwrap();
         let new = NewKey { organization, name: name.to_owned(), role: Role::Editor, user: None, expires_at: None };
         (organization, access::issue(&self.owner, new).await.unwrap().1)
     }

@@ -2,7 +2,8 @@
 
 use kindred::grpc::proto::search_service_server::{SearchService, SearchServiceServer};
 use kindred::grpc::proto::{
-    EntityRef, SearchRequest, SearchResponse, SearchResult, SimilarEntitiesRequest, SimilarEntitiesResponse,
+    EntityRef, SearchBatchRequest, SearchBatchResponse, SearchRequest, SearchResponse, SearchResult,
+    SimilarEntitiesRequest, SimilarEntitiesResponse,
 };
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -19,6 +20,10 @@ impl SearchService for Echo {
         &self,
         _: Request<SimilarEntitiesRequest>,
     ) -> Result<Response<SimilarEntitiesResponse>, Status> {
+        Err(Status::unimplemented("only Search"))
+    }
+
+    async fn search_batch(&self, _: Request<SearchBatchRequest>) -> Result<Response<SearchBatchResponse>, Status> {
         Err(Status::unimplemented("only Search"))
     }
 

@@ -2,14 +2,15 @@
 //!
 //! ```sh
 //! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--ef N] [--vectors FILE]
-//!     [--mixed N] [--writes N] [--tenants N] [--memory-mib N]
+//!     [--texts FILE] [--mixed N] [--writes N] [--tenants N] [--memory-mib N] [--ingest-texts N]
 //! ```
 //!
 //! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
 //! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. `--writes N` upserts N
 //! vectors a second while searches run. `--tenants N` shares the rows among N organizations of skewed sizes and measures
-//! a skewed load instead, with `--memory-mib` for the mirror.
+//! a skewed load instead, with `--memory-mib` for the mirror. `--ingest-texts N` measures instead how fast N of the texts
+//! come in, against the embedder alone.
 #![allow(clippy::unwrap_used)]
 
 mod client;
@@ -19,6 +20,7 @@ mod options;
 mod peer;
 mod server;
 mod tenants;
+mod texts;
 
 use std::time::Instant;
 
@@ -41,6 +43,7 @@ fn main() {
         Some("echo") => runtime.block_on(echo::serve()),
         Some("kindred") => runtime.block_on(server::serve(&options)),
         Some(other) => panic!("--child {other} is not known"),
+        None if options.ingest_texts > 0 => runtime.block_on(texts::measure(&options)),
         None if options.tenants > 1 => runtime.block_on(tenants::measure(&options)),
         None => runtime.block_on(measure(&options)),
     }

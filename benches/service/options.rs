@@ -12,6 +12,10 @@ pub(crate) struct Options {
     pub(crate) writes: u64,
     /// So many organizations instead of one, which share the rows.
     pub(crate) tenants: usize,
+    /// So many texts are embedded on the way in, and nothing else is measured.
+    pub(crate) ingest_texts: usize,
+    /// Whether the service computes the model that is brought along.
+    pub(crate) local_model: bool,
     /// What the mirror may take.
     pub(crate) memory_mib: u64,
     /// Whether the service brings rows into pgvector's index.
@@ -32,6 +36,8 @@ impl Options {
             wanted: Wanted::new(20_000),
             writes: 1_000,
             tenants: 1,
+            ingest_texts: 0,
+            local_model: false,
             memory_mib: 4_096,
             settles: true,
             child: None,
@@ -51,6 +57,8 @@ impl Options {
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
                 "--tenants" => options.tenants = number(),
+                "--ingest-texts" => options.ingest_texts = number(),
+                "--local-model" => options.local_model = value == "true",
                 "--memory-mib" => options.memory_mib = number() as u64,
                 "--child" => options.child = Some(value),
                 "--app-url" => options.app_url = value,

@@ -29,6 +29,7 @@ impl Child {
             ("--dimensions", &options.wanted.dimensions.to_string()),
             ("--ef", &options.ef.to_string()),
             ("--memory-mib", &options.memory_mib.to_string()),
+            ("--local-model", &options.local_model.to_string()),
             ("--app-url", &database.url("kindred_app")),
             ("--owner-url", if options.settles { &owner_url } else { "" }),
             ("--data-dir", snapshots.to_str().unwrap()),
@@ -119,8 +120,12 @@ pub(crate) async fn serve(options: &Options) {
     let mut config = Config::from_settings(&settings).unwrap();
     let owner = Some(options.owner_url.clone()).filter(|url| !url.is_empty());
     config.database = DatabaseChoice::Given { app: options.app_url.clone(), owner };
-    let embedder = Arc::new(Ready { model: model(options.wanted.dimensions) });
-    let application = Application::start_with(&config, Mode::Service, vec![embedder]).await.unwrap();
+    let ready = Arc::new(Ready { model: model(options.wanted.dimensions) });
+    let application = match options.local_model {
+        true => Application::start(&config, Mode::Service).await,
+        false => Application::start_with(&config, Mode::Service, vec![ready]).await,
+    };
+    let application = application.unwrap();
     let service = runtime::serve(application, &config).await.unwrap();
     println!("http://{}", service.address());
     input_ended().await;

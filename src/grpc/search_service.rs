@@ -1,21 +1,27 @@
 //! `kindred.v1.SearchService`.
 
+use std::thread::available_parallelism;
+
+use futures::{StreamExt, stream};
+use tokio::task::JoinSet;
 use tonic::{Request, Response, Status};
 
 use super::auth::caller;
-use super::convert;
 use super::proto::search_service_server::SearchService;
 use super::proto::{
-    SearchRequest, SearchResponse, SearchResult, SimilarEntitiesRequest, SimilarEntitiesResponse, search_request,
-    similar_entities_request,
+    SearchBatchRequest, SearchBatchResponse, SearchFailure, SearchOutcome, SearchRequest, SearchResponse, SearchResult,
+    SimilarEntitiesRequest, SimilarEntitiesResponse, search_outcome, search_request, similar_entities_request,
 };
 use super::status::status_of;
+use super::{call, convert};
 use crate::domain::Invalid;
 use crate::search::{Answer, SearchQuery, Searcher, SimilarQuery, Subject, Target};
+use crate::tenancy::{Caller, Role};
 
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 1_000;
 const MAX_TARGETS: usize = 32;
+const MAX_SEARCHES: usize = 1_000;
 
 /// Answers searches.
 pub(super) struct Search {
@@ -37,11 +43,61 @@ impl SearchService for Search {
 
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
         let caller = caller(&request)?;
-        let query = search_query(request.into_inner()).map_err(|error| status_of(&error))?;
-        let answer = self.searcher.search(&caller, query).await.map_err(|error| status_of(&error))?;
-        let (revision, served_by, model_id) = provenance(&answer);
-        Ok(Response::new(SearchResponse { results: results(answer), revision, served_by, model_id }))
+        answer(&self.searcher, &caller, request.into_inner()).await.map(Response::new)
     }
+
+    async fn search_batch(
+        &self,
+        request: Request<SearchBatchRequest>,
+    ) -> Result<Response<SearchBatchResponse>, Status> {
+        let caller = caller(&request)?;
+        caller.require(Role::Viewer).map_err(|error| status_of(&error))?;
+        let searches = request.into_inner().searches;
+        if searches.is_empty() || searches.len() > MAX_SEARCHES {
+            let reason = format!("has {} searches; 1 to {MAX_SEARCHES} are allowed", searches.len());
+            return Err(status_of(&Invalid::new("searches", reason)));
+        }
+        Ok(Response::new(SearchBatchResponse { outcomes: answer_all(&self.searcher, &caller, searches).await? }))
+    }
+}
+
+async fn answer(searcher: &Searcher, caller: &Caller, request: SearchRequest) -> Result<SearchResponse, Status> {
+    let query = search_query(request).map_err(|error| status_of(&error))?;
+    let answer = searcher.search(caller, query).await.map_err(|error| status_of(&error))?;
+    let (revision, served_by, model_id) = provenance(&answer);
+    Ok(SearchResponse { results: results(answer), revision, served_by, model_id })
+}
+
+/// Answers as many searches at once as there are cores, each in a task of its own, which ends with the call.
+async fn answer_all(
+    searcher: &Searcher,
+    caller: &Caller,
+    searches: Vec<SearchRequest>,
+) -> Result<Vec<SearchOutcome>, Status> {
+    let at_once = available_parallelism().map_or(1, usize::from);
+    let answering = searches.into_iter().map(|search| {
+        let (searcher, caller) = (searcher.clone(), caller.clone());
+        let mut task = JoinSet::new();
+        let request_id = call::request_id();
+        async move {
+            task.spawn(call::within(request_id, async move { answer(&searcher, &caller, search).await }));
+            task.join_next().await
+        }
+    });
+    let mut outcomes = Vec::new();
+    let mut answered = stream::iter(answering).buffered(at_once);
+    while let Some(ended) = answered.next().await {
+        let result = match ended {
+            Some(Ok(Ok(response))) => search_outcome::Result::Response(response),
+            Some(Ok(Err(status))) => search_outcome::Result::Failure(SearchFailure {
+                code: status.code().into(),
+                message: status.message().to_owned(),
+            }),
+            _ => return Err(Status::internal("a search of the batch ended without an answer")),
+        };
+        outcomes.push(SearchOutcome { result: Some(result) });
+    }
+    Ok(outcomes)
 }
 
 fn similar_query(request: SimilarEntitiesRequest) -> Result<SimilarQuery, Invalid> {

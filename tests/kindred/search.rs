@@ -1,7 +1,8 @@
 //! What is alike?
 
+use kindred::grpc::proto::search_outcome::Result::{Failure as Failed, Response as Answered};
 use kindred::grpc::proto::{
-    Draft, Filter, SearchRequest, ServedBy, SimilarEntitiesRequest, Target, Vector, search_request,
+    Draft, Filter, SearchBatchRequest, SearchRequest, ServedBy, SimilarEntitiesRequest, Target, Vector, search_request,
     similar_entities_request,
 };
 use prost_types::Timestamp;
@@ -58,6 +59,38 @@ async fn entities_like_an_entity_leave_the_entity_out() {
     assert_eq!(found[0], "hot coffee for cold days");
     assert!(answer.results.windows(2).all(|pair| pair[0].score >= pair[1].score));
     assert_eq!((answer.revision, answer.model_id.as_str()), (revision, "words-64"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_search_of_a_batch_is_answered_or_fails_by_itself() {
+    let service = Service::start().await;
+    let (mut acme, revision) = filled(&service).await;
+    let searches = vec![
+        SearchRequest {
+            min_revision: revision,
+            limit: Some(1),
+            include_content: true,
+            ..by_text("a reel on iced coffee")
+        },
+        SearchRequest { limit: Some(0), ..by_text("coffee") },
+        SearchRequest::default(),
+        SearchRequest { min_revision: revision, limit: Some(2), ..by_text("hot coffee") },
+    ];
+    let alone = acme.search.search(searches[3].clone()).await.unwrap().into_inner();
+    let answer = acme.search.search_batch(SearchBatchRequest { searches }).await.unwrap().into_inner();
+    let outcomes: Vec<_> = answer.outcomes.into_iter().map(|outcome| outcome.result.unwrap()).collect();
+    let [Answered(first), Failed(zero), Failed(nothing), Answered(last)] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(first.results[0].content.as_ref().unwrap().text, "a reel on iced coffee");
+    assert_eq!((zero.code, nothing.code), (Code::InvalidArgument as i32, Code::InvalidArgument as i32));
+    assert!(zero.message.contains("limit") && nothing.message.contains("query"), "{zero:?} {nothing:?}");
+    assert_eq!(last.results, alone.results);
+
+    for count in [0, 1_001] {
+        let request = SearchBatchRequest { searches: vec![by_text("coffee"); count] };
+        assert_status(&acme.search.search_batch(request).await.unwrap_err(), Code::InvalidArgument, &["searches"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
