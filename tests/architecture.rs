@@ -6,7 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const SERVICES: [&str; 11] = [
-    "access", "admin", "archive", "catalog", "context", "search", "transfer", "versions", "ingest", "maintenance",
+    "access",
+    "admin",
+    "archive",
+    "catalog",
+    "context",
+    "search",
+    "transfer",
+    "versions",
+    "ingest",
+    "maintenance",
     "migrate",
 ];
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -51,11 +52,12 @@ impl Import {
         let running = importer.run(&import, &standing, &stop);
         tokio::pin!(running);
         let mut watcher = Watcher::new(watched);
+        let mut interrupts = signal(SignalKind::interrupt())?;
         let report = loop {
             tokio::select! {
                 report = &mut running => break report,
                 () = watcher.show() => {}
-                Ok(()) = tokio::signal::ctrl_c() => {
+                Some(()) = interrupts.recv() => {
                     if stop.is_cancelled() {
                         return Err("stopped at once; run the same command again to go on".into());
                     }

@@ -86,8 +86,11 @@ impl Scheduler {
         }
         let making = self.owner.ensure_model_index(model);
         match self.owner.alone_with_model_index(&model.id, self.holder, INDEX_LEASE, making).await? {
-            Some(made) if made? => tracing::info!(model = %model.id, "the model's HNSW index was built"),
-            Some(_) => {}
+            Some(made) => {
+                if made? {
+                    tracing::info!(model = %model.id, "the model's HNSW index was built");
+                }
+            }
             None => tracing::debug!(model = %model.id, "somebody else sees to the model's index"),
         }
         Ok(())

@@ -72,9 +72,7 @@ impl FileFormat {
             Self::JsonLines => {
                 jsonl::read(file, from, model, &mut ahead).map_err(|cause| failed(path, "be read", cause))
             }
-            Self::Parquet => {
-                parquet_rows::read(file, from, model, &mut ahead).map_err(|error| damaged(path, &error))
-            }
+            Self::Parquet => parquet_rows::read(file, from, model, &mut ahead).map_err(|error| damaged(path, &error)),
         }
     }
 }

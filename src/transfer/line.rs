@@ -110,7 +110,8 @@ impl Line {
             let reason = format!("is {named:?} and this import writes {model}; import the row with --model {named}");
             return Err(Invalid::new("model_id", reason));
         }
-        let entity_type = self.entity_type.ok_or_else(|| Invalid::new("entity_type", "is missing; give one, such as post"))?;
+        let entity_type =
+            self.entity_type.ok_or_else(|| Invalid::new("entity_type", "is missing; give one, such as post"))?;
         let entity_id = self.entity_id.ok_or_else(|| Invalid::new("entity_id", "is missing; give a UUID"))?;
         let source_field = match self.source_field.as_deref() {
             None | Some("") => SourceField::default(),
@@ -144,13 +145,18 @@ impl Line {
 fn chunks(listed: Option<Vec<LineChunk>>, flat: LineChunk, index: Option<i64>) -> Result<Vec<ChunkDraft>, Invalid> {
     let listed = match listed {
         Some(_) if flat != LineChunk::default() => {
-            return Err(Invalid::new("chunks", "stands beside a text or vector of the row itself; give one of the two"));
+            return Err(Invalid::new(
+                "chunks",
+                "stands beside a text or vector of the row itself; give one of the two",
+            ));
         }
         Some(listed) => listed,
         None => {
             // A second row of the same text would replace the first one as its next version.
             if let Some(index) = index.filter(|index| *index != 0) {
-                let reason = format!("is {index}; a row with a text of its own is its only chunk, so give all chunks in `chunks`");
+                let reason = format!(
+                    "is {index}; a row with a text of its own is its only chunk, so give all chunks in `chunks`"
+                );
                 return Err(Invalid::new("chunk_index", reason));
             }
             vec![flat]
@@ -244,7 +250,11 @@ mod tests {
             (Line { chunk_index: Some(3), ..line() }, "chunk_index", "is 3"),
             (Line { chunks: Some(Vec::new()), ..line() }, "chunks", "beside"),
             (
-                Line { chunks: Some(vec![chunk(Some("a"), None), chunk(None, None)]), chunk: chunk(None, None), ..line() },
+                Line {
+                    chunks: Some(vec![chunk(Some("a"), None), chunk(None, None)]),
+                    chunk: chunk(None, None),
+                    ..line()
+                },
                 "chunks[1].text",
                 "is empty",
             ),

@@ -112,9 +112,8 @@ fn text(value: Value) -> Result<String, String> {
     match value {
         Value::Str(text) => Ok(text),
         // Some writers do not mark their texts as such.
-        Value::Bytes(bytes) => {
-            String::from_utf8(bytes.data().to_vec()).map_err(|_| "is binary that is no UTF-8; a text is wanted".to_owned())
-        }
+        Value::Bytes(bytes) => String::from_utf8(bytes.data().to_vec())
+            .map_err(|_| "is binary that is no UTF-8; a text is wanted".to_owned()),
         other => Err(refused(&other, "a text")),
     }
 }
@@ -210,6 +209,8 @@ fn json(value: Value) -> Result<Json, String> {
         value @ (Value::Str(_) | Value::Bytes(_)) => Json::String(text(value)?),
         Value::Group(row) => Json::Object(metadata(Value::Group(row))?),
         Value::ListInternal(list) => Json::Array(list.elements().iter().cloned().map(json).collect::<Result<_, _>>()?),
-        number => integer(&number).map(Json::from).map_err(|_| format!("holds {}, which JSON has not", kind(&number)))?,
+        number => {
+            integer(&number).map(Json::from).map_err(|_| format!("holds {}, which JSON has not", kind(&number)))?
+        }
     })
 }

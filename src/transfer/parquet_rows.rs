@@ -39,7 +39,8 @@ pub(super) fn read(
         let read_already = from.rows.saturating_sub(before).min(rows);
         if read_already < rows {
             let iterator = group.get_row_iter(Some(wanted.clone()))?;
-            for (number, row) in (before + 1..).zip(iterator).skip(usize::try_from(read_already).unwrap_or(usize::MAX)) {
+            for (number, row) in (before + 1..).zip(iterator).skip(usize::try_from(read_already).unwrap_or(usize::MAX))
+            {
                 let damaged = |error| ParquetError::General(format!("row {number} cannot be read: {error}"));
                 let line = columns.line(row.map_err(damaged)?);
                 if !ahead.push(Row::new(number, 0, line, model)) {

@@ -101,10 +101,7 @@ mod tests {
         second.write().expect("written");
         let all = told().expect("told");
         let lines: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(
-            lines[1],
-            json!({ "file": "posts.jsonl", "line": 5, "field": "vector", "reason": "is missing" })
-        );
+        assert_eq!(lines[1], json!({ "file": "posts.jsonl", "line": 5, "field": "vector", "reason": "is missing" }));
         assert_eq!(lines.len(), 2);
         Rejects::of(&file, "line", 0).write().expect("removed");
         assert!(told().is_err());
