@@ -59,43 +59,53 @@ impl Database {
         Ok(found.fetch_one(self.pool()).await?)
     }
 
-    /// Drops a model's index, where it is there. Searches go on, exactly and slowly, until it is made again.
+    /// Drops a model's index, where it is there. Searches go on, exactly and slowly, until it is made again. Waits for the
+    /// transactions that may be using it.
     pub async fn drop_model_index(&self, model: &ModelId) -> Result<(), StoreError> {
-        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index_name(model));
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(self.pool()).await?;
-        Ok(())
+        let mut connection = self.patient().await?;
+        let dropped = drop_index(&mut connection, model).await;
+        connection.close().await?;
+        dropped
     }
 
     /// Makes a model's partial HNSW index where it is missing or was left invalid; tells whether it made one.
     pub async fn ensure_model_index(&self, model: &Model) -> Result<bool, StoreError> {
-        match self.model_index_state(&model.id).await? {
-            Some(true) => return Ok(false),
-            Some(false) => self.drop_model_index(&model.id).await?,
-            None => {}
-        }
-        let connection = self.unlimited().await?;
-        create_index(connection, model).await?;
-        Ok(true)
-    }
-
-    /// The same after a bulk load, with memory for the whole graph as far as the server has it, and more workers. Where
-    /// that is more than the server can give, it is built as usual.
-    pub async fn build_model_index(&self, model: &Model) -> Result<bool, StoreError> {
-        match self.model_index_state(&model.id).await? {
-            Some(true) => return Ok(false),
-            Some(false) => self.drop_model_index(&model.id).await?,
-            None => {}
+        let valid = self.model_index_state(&model.id).await?;
+        if valid == Some(true) {
+            return Ok(false);
         }
         let mut connection = self.unlimited().await?;
+        let made = remake_index(&mut connection, model, valid).await;
+        connection.close().await?;
+        made.map(|()| true)
+    }
+
+    /// The same after a bulk load, with memory for the whole graph as far as the server has it, and more workers; waits for
+    /// transactions as long as they take. Where that is more than the server can give, it is built as usual.
+    pub async fn build_model_index(&self, model: &Model) -> Result<bool, StoreError> {
+        let valid = self.model_index_state(&model.id).await?;
+        if valid == Some(true) {
+            return Ok(false);
+        }
+        let mut connection = self.patient().await?;
         take_resources(&mut connection, model).await?;
-        match create_index(connection, model).await {
-            // Out of memory, or of the room for memory that is shared.
-            Err(error @ StoreError::Unavailable(_)) => {
-                tracing::warn!(%error, model = %model.id, "the index could not be built with more memory; it is built as usual");
+        let made = remake_index(&mut connection, model, valid).await;
+        connection.close().await?;
+        match made {
+            // Out of memory, or of the room for memory that is shared; or in a circle of waiting with somebody.
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Conflict(_))) => {
+                tracing::warn!(%error, model = %model.id, "the index could not be built at once; it is tried with the usual memory");
                 self.ensure_model_index(model).await
             }
             other => other.map(|()| true),
         }
+    }
+
+    /// An unlimited connection that also waits for locks: others' transactions may read for minutes.
+    async fn patient(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.unlimited().await?;
+        sqlx::raw_sql("SET lock_timeout = '10min'").execute(&mut connection).await?;
+        Ok(connection)
     }
 
     /// Whether a model's index is valid; `None` where there is none.
@@ -109,7 +119,17 @@ impl Database {
     }
 }
 
-async fn create_index(mut connection: PgConnection, model: &Model) -> Result<(), StoreError> {
+async fn drop_index(connection: &mut PgConnection, model: &ModelId) -> Result<(), StoreError> {
+    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index_name(model));
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
+    Ok(())
+}
+
+/// Makes an index that is missing (`None`) or was left invalid.
+async fn remake_index(connection: &mut PgConnection, model: &Model, valid: Option<bool>) -> Result<(), StoreError> {
+    if valid.is_some() {
+        drop_index(connection, &model.id).await?;
+    }
     let (expression, operators) = indexed_expression(model.dimensions);
     let create = format!(
         "CREATE INDEX CONCURRENTLY {} ON embeddings USING hnsw (({expression}) {operators})
@@ -118,9 +138,7 @@ async fn create_index(mut connection: PgConnection, model: &Model) -> Result<(),
         index_name(&model.id),
         model.id
     );
-    let made = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await;
-    connection.close().await?;
-    made?;
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(connection).await?;
     Ok(())
 }
 

@@ -36,7 +36,8 @@ impl Database {
     }
 
     /// Gives the planner statistics of tables that have grown by half since it had any; autovacuum comes once a minute, and
-    /// until then plans of a young table are those of an empty one. Tells how many tables it looked at.
+    /// until then plans of a young table are those of an empty one. Tells how many tables it looked at. One that is locked,
+    /// since an index of it is built, is left for later: waiting for that build is what the build would wait for.
     pub async fn refresh_statistics(&self) -> Result<usize, StoreError> {
         let grown = sqlx::query_scalar!(
             r#"SELECT relname::text AS "table!" FROM pg_stat_user_tables
@@ -52,7 +53,9 @@ impl Database {
             } else {
                 "organization_id, id, entity_type, entity_id, source_field, model_version, version, superseded_revision"
             };
-            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {table} ({columns})"))).execute(self.pool()).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE (SKIP_LOCKED) {table} ({columns})")))
+                .execute(self.pool())
+                .await?;
         }
         Ok(grown.len())
     }

@@ -60,7 +60,7 @@ async fn every_form_of_a_line_is_found_by_a_service() {
     assert!(command.application.stop(std::time::Duration::from_secs(5)).await);
 }
 
-/// A file as other programs write it: lists of floats, marked texts, a UUID of 16 bytes, times in nanoseconds.
+/// A file as other programs write it: lists of floats, marked texts, a UUID of 16 bytes, times in nanoseconds, Snappy.
 fn parquet_file(groups: &[std::ops::Range<u128>]) -> Vec<u8> {
     let schema = "message embeddings {
         required binary entity_type (UTF8);
@@ -72,7 +72,7 @@ fn parquet_file(groups: &[std::ops::Range<u128>]) -> Vec<u8> {
         required int32 likes;
     }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
-    let properties = Arc::new(WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).build());
+    let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
     for numbers in groups {
         let numbers: Vec<u128> = numbers.clone().collect();

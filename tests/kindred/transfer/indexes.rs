@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Command, id, ready};
 use crate::embedder::{DIMENSIONS, MODEL};
+use crate::postgres;
 
 const VALID: &str = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
                      WHERE c.relname LIKE 'embeddings\\_hnsw\\_%' AND i.indisvalid";
@@ -56,6 +57,29 @@ async fn an_index_that_somebody_else_sees_to_is_left_to_them() {
     let report = command.run(acme, &[&path]).await.unwrap();
     assert_eq!(report.index, IndexFate::Kept);
     assert_eq!((command.count(VALID).await, command.count(UNSETTLED).await), (0, 10));
+}
+
+/// A build waits for every transaction that has begun before it, and one that waited for its lock would be waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_do_not_wait_for_an_index_that_is_built() {
+    let mut command = Command::new().await;
+    command.settings.index_lease = Duration::from_millis(200);
+    let acme = command.organization("acme").await;
+    let owner = command.application.owner().unwrap();
+    assert!(owner.take_lease(&format!("index of {MODEL}"), Uuid::now_v7(), Duration::from_secs(60)).await.unwrap());
+    let path = command.lines("posts.jsonl", posts(0..1_500));
+    command.run(acme, &[&path]).await.unwrap();
+    let grown = "SELECT n_mod_since_analyze FROM pg_stat_user_tables WHERE relname = 'embeddings'";
+    while command.count(grown).await < 1_500 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut building = postgres::connect(&command.urls.owner).await;
+    let lock = "BEGIN; LOCK TABLE embeddings IN SHARE UPDATE EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut building).await.unwrap();
+    owner.refresh_statistics().await.unwrap();
+    assert!(command.count(grown).await >= 1_500, "it was left for later");
+    sqlx::raw_sql("ROLLBACK").execute(&mut building).await.unwrap();
+    owner.refresh_statistics().await.unwrap();
 }
 
 /// Past 5,000 rows a cold search goes by the index, and there is none while rows are loaded.
