@@ -15,6 +15,7 @@
 //! | [`access`], [`admin`] | who is calling; organizations |
 //! | [`context`] | RAG context: retrieve, pack, log |
 //! | [`search`] | similar entities; the planner: mirror or Postgres |
+//! | [`transfer`] | bulk imports from files; the index of an empty model is built once, after them |
 //! | [`versions`], [`ingest`] | the history of a line; what a draft means, embed, write |
 //! | [`maintenance`], [`migrate`], [`catalog`] | duties with the owner's rights; the schema; what is written from it |
 //! | [`archive`] | whole months as Parquet files in an object store, and back |
@@ -60,4 +61,5 @@ pub mod search;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;
+pub mod transfer;
 pub mod versions;

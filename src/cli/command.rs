@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{archive, key, migrate, organization, search, serve};
+use super::{archive, import, key, migrate, organization, search, serve};
 
 /// Versioned embeddings, semantic search and RAG context over gRPC
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Key(key::Key),
     /// Move old months to an archive and back, and check what lies there
     Archive(archive::Archive),
+    /// Import embeddings from JSON lines or Parquet files
+    Import(import::Import),
     /// Search an organization's embeddings from the command line
     Search(search::Search),
 }
@@ -44,6 +46,7 @@ pub fn run() -> ExitCode {
             Command::Organization(command) => command.run().await,
             Command::Key(command) => command.run().await,
             Command::Archive(command) => command.run().await,
+            Command::Import(command) => command.run().await,
             Command::Search(command) => command.run().await,
         }
     });

@@ -3,6 +3,8 @@
 mod archive;
 mod command;
 mod demo;
+mod import;
+mod import_progress;
 mod key;
 mod migrate;
 mod migrate_report;

@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::embed::{EmbedError, Embedder, Embedders};
 use crate::index::IndexReader;
-use crate::store::{Database, Head, StoreError, TenantTransaction};
+use crate::store::{Arrival, Database, Head, StoreError, TenantTransaction};
 
 /// Texts given to an embedder at once.
 const EMBED_GROUP: usize = 128;
@@ -86,6 +86,7 @@ pub(super) struct BatchWriter {
     pub(super) tasks: TaskTracker,
     pub(super) embed_timeout: Duration,
     pub(super) mirror_patience: Duration,
+    pub(super) arrival: Arrival,
     /// Bounds the batches that are written and wait for the mirror.
     pub(super) announcing: Arc<Semaphore>,
 }
@@ -325,7 +326,7 @@ impl BatchWriter {
             transaction.rollback().await?;
             return Ok(Written { revision: None, models: BTreeSet::new(), outcomes });
         }
-        write_versions(&mut transaction, &writes, revision).await?;
+        write_versions(&mut transaction, &writes, revision, self.arrival).await?;
         transaction.commit().await?;
         let models = writes.into_iter().map(|write| write.key.model).collect();
         Ok(Written { revision: Some(revision), models, outcomes })

@@ -14,11 +14,14 @@ use super::gather::{BatchLimits, Gatherer};
 use crate::domain::{Draft, OrganizationId, Outcome};
 use crate::embed::Embedders;
 use crate::index::IndexReader;
-use crate::store::{Database, ModelCatalog};
+use crate::store::{Arrival, Database, ModelCatalog};
 use crate::tenancy::{Caller, Role};
 
 /// The most batches, of all organizations, that are written and wait for the mirror.
 const MAX_ANNOUNCING: usize = 16;
+
+/// How long a batch of a bulk load waits until it is full.
+const BULK_LINGER: Duration = Duration::from_millis(20);
 
 /// How drafts are gathered and how long their parts may take.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,8 @@ pub struct IngestSettings {
     pub embed_timeout: Duration,
     /// How long an acknowledgement waits for this replica's mirror.
     pub mirror_patience: Duration,
+    /// Whether new rows arrive outside their model's HNSW index, as usual, or in it.
+    pub arrival: Arrival,
 }
 
 impl Default for IngestSettings {
@@ -43,6 +48,7 @@ impl Default for IngestSettings {
             linger: Duration::from_millis(2),
             embed_timeout: Duration::from_secs(60),
             mirror_patience: Duration::from_secs(1),
+            arrival: Arrival::Unsettled,
         }
     }
 }
@@ -97,9 +103,34 @@ impl Ingestor {
             tasks: tasks.clone(),
             embed_timeout: settings.embed_timeout,
             mirror_patience: settings.mirror_patience,
+            arrival: settings.arrival,
             announcing: Arc::new(Semaphore::new(MAX_ANNOUNCING)),
         };
         Self(Arc::new(Inner { catalog, writer, settings, queues: Mutex::default(), tasks, stop }))
+    }
+
+    /// A door of its own for one bulk load, to the same database and embedders: batches of `batch_rows` ready vectors, whose
+    /// rows arrive as `arrival` says.
+    #[must_use]
+    pub fn bulk(&self, batch_rows: usize, arrival: Arrival) -> Self {
+        let inner = &self.0;
+        let settings = IngestSettings {
+            queue_items: 2 * batch_rows,
+            batch_weight: batch_rows,
+            linger: BULK_LINGER,
+            arrival,
+            ..inner.settings
+        };
+        let writer = &inner.writer;
+        Self::new(
+            writer.database.clone(),
+            inner.catalog.clone(),
+            writer.embedders.clone(),
+            writer.index.clone(),
+            settings,
+            inner.tasks.clone(),
+            inner.stop.clone(),
+        )
     }
 
     /// Takes one draft in and waits for its acknowledgement.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::{Attributes, Change, ChangeKind, Chunk, EmbeddingKey, Revision};
-use crate::store::{NewChunk, NewVersion, StoreError, TenantTransaction};
+use crate::store::{Arrival, NewChunk, NewVersion, StoreError, TenantTransaction};
 
 /// A version that is to become current.
 #[derive(Debug, Clone)]
@@ -48,11 +48,12 @@ impl VersionWrite {
     }
 }
 
-/// Makes versions current at a revision that the transaction has taken.
+/// Makes versions current at a revision that the transaction has taken; their chunks arrive as `arrival` says.
 pub async fn write_versions(
     transaction: &mut TenantTransaction,
     writes: &[VersionWrite],
     revision: Revision,
+    arrival: Arrival,
 ) -> Result<(), StoreError> {
     let closing: Vec<EmbeddingKey> =
         writes.iter().filter(|write| write.closes).map(|write| write.key.clone()).collect();
@@ -83,7 +84,7 @@ pub async fn write_versions(
             })
         })
         .collect();
-    transaction.insert_chunks(&chunks, revision).await?;
+    transaction.insert_chunks(&chunks, revision, arrival).await?;
     let changes: Vec<Change> = writes
         .iter()
         .map(|write| Change {

@@ -1,7 +1,7 @@
 //! The sweep of orphans: when a dashboard deletes a post, its vector is to be found no longer.
 
 use crate::ingest::{VersionWrite, write_versions};
-use crate::store::{Bell, Database, StoreError};
+use crate::store::{Arrival, Bell, Database, StoreError};
 
 /// Entities whose lines are closed in one transaction.
 const BATCH: i64 = 200;
@@ -22,7 +22,7 @@ pub async fn close_orphans(owner: &Database) -> Result<u64, StoreError> {
         let heads = transaction.heads(&lines).await?;
         let tombstones: Vec<VersionWrite> =
             heads.into_iter().map(|(key, head)| VersionWrite::tombstone(key, head.version + 1)).collect();
-        write_versions(&mut transaction, &tombstones, revision).await?;
+        write_versions(&mut transaction, &tombstones, revision, Arrival::Unsettled).await?;
         transaction.commit().await?;
         Bell::new(owner.clone()).ring(&[organization]).await?;
         closed += tombstones.len() as u64;

@@ -6,9 +6,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::close_orphans;
+use crate::domain::Model;
 use crate::store::{Database, StoreError};
 
 const LEASE: &str = "maintenance";
+/// How long the lease of a model's index lasts without being renewed.
+const INDEX_LEASE: Duration = Duration::from_secs(60);
 
 /// How often duties run, and how much they do at once.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +79,23 @@ impl Scheduler {
         }
     }
 
+    /// Makes a model's index where it is missing, unless a bulk load will build it at its end.
+    async fn keep_index(&self, model: &Model) -> Result<(), StoreError> {
+        if self.owner.has_model_index(&model.id).await? {
+            return Ok(());
+        }
+        let making = self.owner.ensure_model_index(model);
+        match self.owner.alone_with_model_index(&model.id, self.holder, INDEX_LEASE, making).await? {
+            Some(made) => {
+                if made? {
+                    tracing::info!(model = %model.id, "the model's HNSW index was built");
+                }
+            }
+            None => tracing::debug!(model = %model.id, "somebody else sees to the model's index"),
+        }
+        Ok(())
+    }
+
     /// One round of every duty, where this replica has the lease; `swept` is when it last swept.
     async fn round(&self, swept: &mut Option<Instant>) -> Result<(), StoreError> {
         // Longer than a round's statements may take, so that two replicas never settle the same rows.
@@ -86,9 +106,7 @@ impl Scheduler {
         self.owner.refresh_statistics().await?;
         let started = Instant::now();
         for model in self.owner.models().await? {
-            if self.owner.ensure_model_index(&model).await? {
-                tracing::info!(model = %model.id, "the model's HNSW index was built");
-            }
+            self.keep_index(&model).await?;
             let mut rows_before = self.owner.rows_inserted().await?;
             while started.elapsed() < self.settings.settle_for {
                 let begun = Instant::now();

@@ -23,6 +23,7 @@ use crate::maintenance::{MaintenanceSettings, MonthsSettings, MonthsTask, Schedu
 use crate::mirror::{AuditSettings, Auditor, Mirror, MirrorSettings, Snapshots};
 use crate::search::{SearchSettings, Searcher};
 use crate::store::{Database, ModelCatalog};
+use crate::transfer::{ImportSettings, Importer};
 use crate::versions::VersionKeeper;
 
 /// Bytes of query embeddings that are kept.
@@ -161,6 +162,12 @@ impl Application {
     /// What needs the owner's rights.
     pub fn administrator(&self) -> Result<Administrator, StartError> {
         Ok(Administrator::new(self.owner()?.clone()))
+    }
+
+    /// What imports files. Needs the owner's rights.
+    pub fn importer(&self, settings: ImportSettings) -> Result<Importer, StartError> {
+        let catalog = ModelCatalog::new(self.databases.app.clone(), VERDICTS_HOLD);
+        Ok(Importer::new(self.owner()?.clone(), catalog, self.services.ingestor.clone(), settings))
     }
 
     /// The database with the owner's rights.

@@ -14,6 +14,17 @@ use crate::domain::{
     Attributes, Chunk, EmbeddingId, EmbeddingKey, EntityRef, Entry, ModelId, Revision, SourceField, Vector,
 };
 
+/// Whether rows arrive outside their model's HNSW index or in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arrival {
+    /// Durable and visible at once; maintenance brings them into the index later. The usual way.
+    #[default]
+    Unsettled,
+    /// In the index at once. For a bulk load while there is none: it is built over all rows afterwards, and none of them
+    /// need be written a second time. While there is one, each row would wait for its insertion there.
+    Settled,
+}
+
 /// A chunk to be written.
 #[derive(Debug, Clone)]
 pub struct NewChunk<'a> {
@@ -55,8 +66,13 @@ fn object(value: Value) -> serde_json::Map<String, Value> {
 }
 
 impl TenantTransaction {
-    /// Writes chunks, unsettled: durable and visible, but outside the HNSW index until maintenance settles them.
-    pub async fn insert_chunks(&mut self, chunks: &[NewChunk<'_>], revision: Revision) -> Result<(), StoreError> {
+    /// Writes chunks: durable and visible with the commit, in the HNSW index or outside it as `arrival` says.
+    pub async fn insert_chunks(
+        &mut self,
+        chunks: &[NewChunk<'_>],
+        revision: Revision,
+        arrival: Arrival,
+    ) -> Result<(), StoreError> {
         if chunks.is_empty() {
             return Ok(());
         }
@@ -74,9 +90,10 @@ impl TenantTransaction {
         let metadata: Vec<Value> = chunks.iter().map(|new| Value::Object(new.attributes.metadata.clone())).collect();
         let done = sqlx::query!(
             "INSERT INTO embeddings
-                 (organization_id, revision, id, entity_type, entity_id, source_field, chunk_index, model_version,
-                  version, vector_data, content, token_count, language, tags, platform, status, occurred_at, metadata)
-             SELECT $1, $2, c.id, c.entity_type, c.entity_id, c.source_field, c.chunk_index, c.model_version,
+                 (organization_id, revision, settled, id, entity_type, entity_id, source_field, chunk_index,
+                  model_version, version, vector_data, content, token_count, language, tags, platform, status,
+                  occurred_at, metadata)
+             SELECT $1, $2, $19, c.id, c.entity_type, c.entity_id, c.source_field, c.chunk_index, c.model_version,
                     c.version, c.vector_data, c.content, c.token_count, c.language,
                     array(SELECT jsonb_array_elements_text(c.tags)), c.platform, c.status, c.occurred_at, c.metadata
              FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::int[], $8::text[], $9::int[],
@@ -101,7 +118,8 @@ impl TenantTransaction {
             &column(|new| new.attributes.platform.clone()),
             &column(|new| new.attributes.status.clone()),
             &times as &[Option<DateTime<Utc>>],
-            &metadata
+            &metadata,
+            arrival == Arrival::Settled
         )
         .execute(self.connection())
         .await?;

@@ -1,55 +1,12 @@
-//! What maintenance does with the owner's rights: model indexes, settling, the length of the change log.
+//! What maintenance does with the owner's rights: settling, the length of the change log, statistics.
 
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::nearest::indexed_expression;
 use super::{Database, StoreError};
-use crate::domain::{Model, ModelId};
-
-/// How a model's HNSW index is built; the mirror builds its graphs with the same numbers.
-const M: usize = 16;
-const EF_CONSTRUCTION: usize = 200;
-
-fn index_name(model: &ModelId) -> String {
-    // Model ids have 40 bytes of an alphabet that needs quoting: a digest keeps names short and plain.
-    let digest = blake3::hash(model.as_str().as_bytes());
-    format!("embeddings_hnsw_{}", &digest.to_hex()[..16])
-}
+use crate::domain::ModelId;
 
 impl Database {
-    /// Makes a model's partial HNSW index where it is missing or was left invalid; tells whether it made one.
-    pub async fn ensure_model_index(&self, model: &Model) -> Result<bool, StoreError> {
-        let name = index_name(&model.id);
-        let valid = sqlx::query_scalar!(
-            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-             WHERE c.relname = $1 AND c.relnamespace = current_schema()::regnamespace",
-            name
-        )
-        .fetch_optional(self.pool())
-        .await?;
-        match valid {
-            Some(true) => return Ok(false),
-            Some(false) => {
-                let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
-                sqlx::raw_sql(AssertSqlSafe(drop)).execute(self.pool()).await?;
-            }
-            None => {}
-        }
-        let (expression, operators) = indexed_expression(model.dimensions);
-        let create = format!(
-            "CREATE INDEX CONCURRENTLY {name} ON embeddings USING hnsw (({expression}) {operators})
-             WITH (m = {M}, ef_construction = {EF_CONSTRUCTION})
-             WHERE model_version = '{}' AND superseded_revision IS NULL AND settled",
-            model.id
-        );
-        let mut connection = self.unlimited().await?;
-        let made = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await;
-        connection.close().await?;
-        made?;
-        Ok(true)
-    }
-
     /// Brings up to `limit` new rows of a model into its HNSW index; tells how many were found.
     ///
     /// An organization at a time: one statement for rows of any is a join that a planner without statistics of a young table
@@ -79,7 +36,8 @@ impl Database {
     }
 
     /// Gives the planner statistics of tables that have grown by half since it had any; autovacuum comes once a minute, and
-    /// until then plans of a young table are those of an empty one. Tells how many tables it looked at.
+    /// until then plans of a young table are those of an empty one. Tells how many tables it looked at. One that is locked,
+    /// since an index of it is built, is left for later: waiting for that build is what the build would wait for.
     pub async fn refresh_statistics(&self) -> Result<usize, StoreError> {
         let grown = sqlx::query_scalar!(
             r#"SELECT relname::text AS "table!" FROM pg_stat_user_tables
@@ -95,7 +53,9 @@ impl Database {
             } else {
                 "organization_id, id, entity_type, entity_id, source_field, model_version, version, superseded_revision"
             };
-            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {table} ({columns})"))).execute(self.pool()).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE (SKIP_LOCKED) {table} ({columns})")))
+                .execute(self.pool())
+                .await?;
         }
         Ok(grown.len())
     }

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::index::IndexReader;
 use crate::ingest::{VersionWrite, announce, write_versions};
-use crate::store::{Database, ModelCatalog, TenantTransaction};
+use crate::store::{Arrival, Database, ModelCatalog, TenantTransaction};
 use crate::tenancy::{Caller, Role};
 
 /// How often a write runs again because another transaction was faster.
@@ -254,7 +254,7 @@ impl VersionKeeper {
         revision: Revision,
     ) -> Result<(), VersionError> {
         let organization = transaction.organization();
-        write_versions(&mut transaction, writes, revision).await?;
+        write_versions(&mut transaction, writes, revision, Arrival::Unsettled).await?;
         transaction.commit().await?;
         let models: BTreeSet<ModelId> = writes.iter().map(|write| write.key.model.clone()).collect();
         announce(&self.index, organization, models, revision, self.mirror_patience).await;

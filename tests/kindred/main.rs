@@ -20,6 +20,7 @@ mod readme;
 mod schema;
 mod search;
 mod snapshots;
+mod transfer;
 mod transport;
 mod upsert;
 mod versions;
