@@ -30,18 +30,10 @@ pub(crate) fn truth(data: &Data) -> Vec<Vec<usize>> {
 pub(crate) async fn settle(url: &str, owner: &Database, model: &Model) {
     let begun = Instant::now();
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let indexes: Vec<String> = sqlx::query_scalar(
-        "SELECT indexname::text FROM pg_indexes WHERE tablename = 'embeddings' AND indexdef LIKE '%USING hnsw%'",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .unwrap();
-    for index in indexes {
-        sqlx::raw_sql(AssertSqlSafe(format!("DROP INDEX {index}"))).execute(&mut connection).await.unwrap();
-    }
+    owner.drop_model_index(&model.id).await.unwrap();
     let settle = "UPDATE embeddings SET settled = true WHERE NOT settled AND superseded_revision IS NULL";
     sqlx::raw_sql(settle).execute(&mut connection).await.unwrap();
-    owner.ensure_model_index(model).await.unwrap();
+    owner.build_model_index(model).await.unwrap();
     sqlx::raw_sql("VACUUM ANALYZE embeddings").execute(&mut connection).await.unwrap();
     println!("in pgvector's index after {:.1} s", begun.elapsed().as_secs_f64());
 }
