@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::line::{Field, Line, LineChunk, long_text, time, vector};
+use super::line::{Key, Line, LineChunk, long_text, time, vector};
 use crate::domain::Invalid;
 
 /// Reads a line's object. Unknown names are noted and left out.
@@ -52,7 +52,7 @@ impl<'de> Visitor<'de> for LineSeed<'_> {
         let mut line = Line::default();
         while let Some(name) = map.next_key::<String>()? {
             self.at.replace(name.clone());
-            match Field::named(&name) {
+            match Key::named(&name) {
                 Some(field) => read(&mut line, field, &mut map)?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -65,40 +65,40 @@ impl<'de> Visitor<'de> for LineSeed<'_> {
     }
 }
 
-fn read<'de, A: MapAccess<'de>>(line: &mut Line, field: Field, map: &mut A) -> Result<(), A::Error> {
+fn read<'de, A: MapAccess<'de>>(line: &mut Line, field: Key, map: &mut A) -> Result<(), A::Error> {
     match field {
-        Field::EntityType => line.entity_type = map.next_value()?,
-        Field::EntityId => line.entity_id = map.next_value()?,
-        Field::Entity => {
+        Key::EntityType => line.entity_type = map.next_value()?,
+        Key::EntityId => line.entity_id = map.next_value()?,
+        Key::Entity => {
             let entity: Entity = map.next_value()?;
             (line.entity_type, line.entity_id) = (entity.entity_type, entity.id);
         }
-        Field::SourceField => line.source_field = map.next_value()?,
-        Field::ModelId => line.model_id = map.next_value()?,
-        Field::Chunks => {
+        Key::SourceField => line.source_field = map.next_value()?,
+        Key::ModelId => line.model_id = map.next_value()?,
+        Key::Chunks => {
             let chunks: Option<Vec<Chunk>> = map.next_value()?;
             let chunk = |chunk: Chunk| LineChunk { text: chunk.text, vector: chunk.vector.map(|vector| vector.0) };
             line.chunks = chunks.map(|chunks| chunks.into_iter().map(chunk).collect());
         }
-        Field::Text => line.chunk.text = map.next_value()?,
-        Field::Vector => line.chunk.vector = map.next_value::<Option<Components>>()?.map(|vector| vector.0),
-        Field::ChunkIndex => line.chunk_index = map.next_value()?,
-        Field::Metadata => line.metadata = map.next_value::<Option<Map<String, Value>>>()?.unwrap_or_default(),
-        Field::Tags => line.tags = map.next_value::<Option<Vec<String>>>()?.unwrap_or_default(),
-        Field::Platform => line.platform = map.next_value()?,
-        Field::Status => line.status = map.next_value()?,
-        Field::Language => line.language = map.next_value()?,
-        Field::OccurredAt => {
+        Key::Text => line.chunk.text = map.next_value()?,
+        Key::Vector => line.chunk.vector = map.next_value::<Option<Components>>()?.map(|vector| vector.0),
+        Key::ChunkIndex => line.chunk_index = map.next_value()?,
+        Key::Metadata => line.metadata = map.next_value::<Option<Map<String, Value>>>()?.unwrap_or_default(),
+        Key::Tags => line.tags = map.next_value::<Option<Vec<String>>>()?.unwrap_or_default(),
+        Key::Platform => line.platform = map.next_value()?,
+        Key::Status => line.status = map.next_value()?,
+        Key::Language => line.language = map.next_value()?,
+        Key::OccurredAt => {
             let text: Option<String> = map.next_value()?;
             line.occurred_at = text.as_deref().map(time).transpose().map_err(A::Error::custom)?;
         }
-        Field::ExpectedVersion => line.expected_version = map.next_value()?,
-        Field::IdempotencyKey => line.idempotency_key = map.next_value()?,
-        Field::LongText => {
+        Key::ExpectedVersion => line.expected_version = map.next_value()?,
+        Key::IdempotencyKey => line.idempotency_key = map.next_value()?,
+        Key::LongText => {
             let name: Option<String> = map.next_value()?;
             line.long_text = long_text(&name.unwrap_or_default()).map_err(A::Error::custom)?;
         }
-        Field::ItemId => drop(map.next_value::<IgnoredAny>()?),
+        Key::ItemId => drop(map.next_value::<IgnoredAny>()?),
     }
     Ok(())
 }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::domain::{Attributes, ChunkDraft, Draft, EntityRef, Invalid, LongText, ModelId, SourceField, Vector};
 
-/// Fields of a row. Where a field has several names, they mean the same.
+/// What the fields of a row are called. Where a field has several names, they mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum Key {
     EntityType,
     EntityId,
     Entity,
@@ -31,7 +31,7 @@ pub(super) enum Field {
     ItemId,
 }
 
-impl Field {
+impl Key {
     /// The field of a name: as in the message `Draft`, in its JSON, or flat.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {

@@ -9,7 +9,7 @@ use parquet::schema::types::Type;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::line::{Field, Line, LineChunk, long_text, time, vector};
+use super::line::{Key, Line, LineChunk, long_text, time, vector};
 use crate::domain::Invalid;
 
 /// What must be known of a file's columns beside their names.
@@ -26,7 +26,7 @@ impl Columns {
             let logical = column.get_basic_info().logical_type_ref();
             [true, false].iter().any(|utc| logical == Some(&LogicalType::timestamp(*utc, TimeUnit::NANOS)))
         };
-        let time = columns.iter().find(|column| Field::named(column.name()) == Some(Field::OccurredAt));
+        let time = columns.iter().find(|column| Key::named(column.name()) == Some(Key::OccurredAt));
         Self { occurred_at_nanos: time.is_some_and(nanos) }
     }
 
@@ -37,38 +37,38 @@ impl Columns {
     pub(super) fn line(self, row: Row) -> Result<Line, Invalid> {
         let mut line = Line::default();
         for (name, value) in row.into_columns() {
-            if let (Some(field), false) = (Field::named(&name), matches!(value, Value::Null)) {
+            if let (Some(field), false) = (Key::named(&name), matches!(value, Value::Null)) {
                 self.read(&mut line, field, value).map_err(|reason| Invalid::new(name, reason))?;
             }
         }
         Ok(line)
     }
 
-    fn read(self, line: &mut Line, field: Field, value: Value) -> Result<(), String> {
+    fn read(self, line: &mut Line, field: Key, value: Value) -> Result<(), String> {
         match field {
-            Field::EntityType => line.entity_type = Some(text(value)?),
-            Field::EntityId => line.entity_id = Some(id(value)?),
-            Field::Entity => (line.entity_type, line.entity_id) = entity(value)?,
-            Field::SourceField => line.source_field = Some(text(value)?),
-            Field::ModelId => line.model_id = Some(text(value)?),
-            Field::Chunks => line.chunks = Some(list(&value)?.elements().iter().map(chunk).collect::<Result<_, _>>()?),
-            Field::Text => line.chunk.text = Some(text(value)?),
-            Field::Vector => line.chunk.vector = Some(components(&value)?),
-            Field::ChunkIndex => line.chunk_index = Some(integer(&value)?),
-            Field::Metadata => line.metadata = metadata(value)?,
-            Field::Tags => line.tags = list(&value)?.elements().iter().cloned().map(text).collect::<Result<_, _>>()?,
-            Field::Platform => line.platform = Some(text(value)?),
-            Field::Status => line.status = Some(text(value)?),
-            Field::Language => line.language = Some(text(value)?),
-            Field::OccurredAt => line.occurred_at = Some(self.moment(value)?),
-            Field::ExpectedVersion => {
+            Key::EntityType => line.entity_type = Some(text(value)?),
+            Key::EntityId => line.entity_id = Some(id(value)?),
+            Key::Entity => (line.entity_type, line.entity_id) = entity(value)?,
+            Key::SourceField => line.source_field = Some(text(value)?),
+            Key::ModelId => line.model_id = Some(text(value)?),
+            Key::Chunks => line.chunks = Some(list(&value)?.elements().iter().map(chunk).collect::<Result<_, _>>()?),
+            Key::Text => line.chunk.text = Some(text(value)?),
+            Key::Vector => line.chunk.vector = Some(components(&value)?),
+            Key::ChunkIndex => line.chunk_index = Some(integer(&value)?),
+            Key::Metadata => line.metadata = metadata(value)?,
+            Key::Tags => line.tags = list(&value)?.elements().iter().cloned().map(text).collect::<Result<_, _>>()?,
+            Key::Platform => line.platform = Some(text(value)?),
+            Key::Status => line.status = Some(text(value)?),
+            Key::Language => line.language = Some(text(value)?),
+            Key::OccurredAt => line.occurred_at = Some(self.moment(value)?),
+            Key::ExpectedVersion => {
                 let version = integer(&value)?;
                 let out = |_| format!("is {version}; 0 stands for none, versions begin at 1");
                 line.expected_version = Some(i32::try_from(version).map_err(out)?);
             }
-            Field::IdempotencyKey => line.idempotency_key = Some(text(value)?),
-            Field::LongText => line.long_text = long_text(&text(value)?)?,
-            Field::ItemId => {}
+            Key::IdempotencyKey => line.idempotency_key = Some(text(value)?),
+            Key::LongText => line.long_text = long_text(&text(value)?)?,
+            Key::ItemId => {}
         }
         Ok(())
     }
@@ -151,10 +151,10 @@ fn chunk(value: &Value) -> Result<LineChunk, String> {
     let Value::Group(row) = value else { return Err(refused(value, "a list of structs of text and vector")) };
     let mut chunk = LineChunk::default();
     for (name, value) in row.get_column_iter() {
-        match (Field::named(name), value) {
+        match (Key::named(name), value) {
             (_, Value::Null) => {}
-            (Some(Field::Text), value) => chunk.text = Some(text(value.clone())?),
-            (Some(Field::Vector), value) => chunk.vector = Some(components(value)?),
+            (Some(Key::Text), value) => chunk.text = Some(text(value.clone())?),
+            (Some(Key::Vector), value) => chunk.vector = Some(components(value)?),
             _ => {}
         }
     }

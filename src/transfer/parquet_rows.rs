@@ -8,7 +8,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
 
-use super::line::Field;
+use super::line::Key;
 use super::parquet_fields::Columns;
 use super::progress::Place;
 use super::read_ahead::{ReadAhead, Row};
@@ -28,7 +28,7 @@ pub(super) fn read(
     let reader = SerializedFileReader::new(file)?;
     let schema = reader.metadata().file_metadata().schema();
     let (known, unknown): (Vec<_>, Vec<_>) =
-        schema.get_fields().iter().cloned().partition(|column| Field::named(column.name()).is_some());
+        schema.get_fields().iter().cloned().partition(|column| Key::named(column.name()).is_some());
     require(&known, &unknown)?;
     let columns = Columns::of(&known);
     let wanted = Type::group_type_builder(schema.name()).with_fields(known).build()?;
@@ -61,12 +61,12 @@ pub(super) fn count(file: File) -> Result<u64, ParquetError> {
 }
 
 fn require(known: &[Arc<Type>], unknown: &[Arc<Type>]) -> Result<(), ParquetError> {
-    let has = |field| known.iter().any(|column| Field::named(column.name()) == Some(field));
-    let missing = if !has(Field::EntityType) && !has(Field::Entity) {
+    let has = |field| known.iter().any(|column| Key::named(column.name()) == Some(field));
+    let missing = if !has(Key::EntityType) && !has(Key::Entity) {
         "entity_type"
-    } else if !has(Field::EntityId) && !has(Field::Entity) {
+    } else if !has(Key::EntityId) && !has(Key::Entity) {
         "entity_id"
-    } else if ![Field::Text, Field::Vector, Field::Chunks].into_iter().any(has) {
+    } else if ![Key::Text, Key::Vector, Key::Chunks].into_iter().any(has) {
         "vector or text"
     } else {
         return Ok(());
