@@ -11,6 +11,7 @@ use super::partition::Partition;
 use super::popularity::Known;
 use super::reader::IndexReader;
 use super::requests::Request;
+use super::schedule::lock;
 use super::settings::Settings;
 use super::shared::{Partitions, Shared};
 use super::snapshot::{Part, Snapshot};
@@ -132,7 +133,7 @@ impl IndexWriter {
     /// none is under way. It is under way from now on, until it is installed or abandoned.
     pub fn rebuild_due(&self, key: &PartitionKey, now: Instant) -> Option<Rebuild> {
         let base = self.shared.get(key)?.snapshot();
-        let mut rebuilds = self.rebuilds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rebuilds = lock(&self.rebuilds);
         if rebuilds.running.contains_key(key) {
             return None;
         }
@@ -187,7 +188,7 @@ impl IndexWriter {
         let by_use = self.by_use();
         let mut popularity = self.shared.popularity();
         if popularity.grows_old(by_use.len()) {
-            self.shared.partitions.load().values().for_each(|partition| partition.uses.halve());
+            self.shared.partitions().values().for_each(|partition| partition.uses.halve());
         }
         let known = popularity.of(key);
         let bytes: u64 = by_use.iter().map(|loaded| loaded.bytes).sum();
@@ -232,14 +233,14 @@ impl IndexWriter {
             key: key.clone(),
             bytes: partition.snapshot().bytes(),
         };
-        let mut by_use: Vec<Loaded> = self.shared.partitions.load().iter().map(loaded).collect();
+        let mut by_use: Vec<Loaded> = self.shared.partitions().iter().map(loaded).collect();
         by_use.sort_unstable();
         by_use
     }
 
     /// The partitions that are loaded and the revisions they show, by key.
     pub fn loaded(&self) -> Vec<(PartitionKey, Revision)> {
-        let partitions = self.shared.partitions.load();
+        let partitions = self.shared.partitions();
         partitions.iter().map(|(key, partition)| (key.clone(), partition.snapshot().revision)).collect()
     }
 
@@ -264,9 +265,9 @@ impl IndexWriter {
     }
 
     fn change_partitions(&mut self, change: impl FnOnce(&mut Partitions)) {
-        let mut partitions = Partitions::clone(&self.shared.partitions.load());
+        let mut partitions = Partitions::clone(&self.shared.partitions());
         change(&mut partitions);
-        self.shared.partitions.store(Arc::new(partitions));
+        self.shared.show(partitions);
     }
 }
 
