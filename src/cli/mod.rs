@@ -3,6 +3,7 @@
 mod archive;
 mod command;
 mod demo;
+mod doctor;
 mod key;
 mod migrate;
 mod migrate_report;

@@ -21,14 +21,7 @@ impl Database {
     /// Makes a model's partial HNSW index where it is missing or was left invalid; tells whether it made one.
     pub async fn ensure_model_index(&self, model: &Model) -> Result<bool, StoreError> {
         let name = index_name(&model.id);
-        let valid = sqlx::query_scalar!(
-            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-             WHERE c.relname = $1 AND c.relnamespace = current_schema()::regnamespace",
-            name
-        )
-        .fetch_optional(self.pool())
-        .await?;
-        match valid {
+        match self.model_index_is_valid(&model.id).await? {
             Some(true) => return Ok(false),
             Some(false) => {
                 let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
@@ -48,6 +41,18 @@ impl Database {
         connection.close().await?;
         made?;
         Ok(true)
+    }
+
+    /// Whether a model's HNSW index is valid, where there is one.
+    pub async fn model_index_is_valid(&self, model: &ModelId) -> Result<Option<bool>, StoreError> {
+        let valid = sqlx::query_scalar!(
+            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+             WHERE c.relname = $1 AND c.relnamespace = current_schema()::regnamespace",
+            index_name(model)
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(valid)
     }
 
     /// Brings up to `limit` new rows of a model into its HNSW index; tells how many were found.
