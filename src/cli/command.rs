@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{archive, import, key, migrate, organization, search, serve};
+use super::{archive, doctor, import, key, migrate, organization, search, serve};
 
 /// Versioned embeddings, semantic search and RAG context over gRPC
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Import(import::Import),
     /// Search an organization's embeddings from the command line
     Search(search::Search),
+    /// Check a database, and what the mirror makes of it; changes nothing, and may run beside a service
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the program.
@@ -48,6 +50,7 @@ pub fn run() -> ExitCode {
             Command::Archive(command) => command.run().await,
             Command::Import(command) => command.run().await,
             Command::Search(command) => command.run().await,
+            Command::Doctor(command) => command.run().await,
         }
     });
     match done {

@@ -3,6 +3,7 @@
 mod archive;
 mod command;
 mod demo;
+mod doctor;
 mod import;
 mod import_progress;
 mod key;

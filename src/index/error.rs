@@ -45,12 +45,15 @@ pub enum IndexError {
     /// The system gives no threads to build a graph on.
     #[error("no threads to build a graph on")]
     Threads(#[source] rayon::ThreadPoolBuildError),
-    /// A saved segment cannot be used; it is to be built again.
+    /// A saved segment is damaged or no such thing; it is to be built again.
     #[error("the saved segment {reason}")]
     Unusable {
         /// What it is instead, as the end of a sentence.
         reason: String,
     },
+    /// A saved segment is of something else; it is to be built again.
+    #[error("the saved segment is of another database, partition, setting or format")]
+    Foreign,
     /// A segment numbers its rows with 31 bits.
     #[error("{rows} rows are more than a partition can hold")]
     TooLarge {
@@ -63,7 +66,7 @@ impl Classify for IndexError {
     fn kind(&self) -> Kind {
         match self {
             Self::Query(_) => Kind::Invalid,
-            Self::Unusable { .. } | Self::NotLoaded(_) => Kind::Unavailable,
+            Self::Unusable { .. } | Self::Foreign | Self::NotLoaded(_) => Kind::Unavailable,
             Self::TooLarge { .. } | Self::Threads(_) => Kind::Exhausted,
             Self::Row { .. } | Self::Misplaced { .. } | Self::Repeated { .. } | Self::OutOfOrder { .. } => {
                 Kind::Internal

@@ -40,6 +40,7 @@ mod popularity;
 mod reader;
 mod requests;
 mod saved;
+mod schedule;
 mod scorer;
 mod segment;
 mod settings;
@@ -60,6 +61,8 @@ mod model_tests;
 mod recall_tests;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod schedule_tests;
 #[cfg(test)]
 mod shape_tests;
 

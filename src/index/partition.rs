@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::popularity::Uses;
+use super::schedule::step;
 use super::snapshot::Snapshot;
 use crate::domain::Revision;
 
@@ -43,18 +44,22 @@ impl Partition {
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        step();
         self.snapshot.load_full()
     }
 
     /// An estimate of the bytes it takes.
     pub(super) fn bytes(&self) -> u64 {
+        step();
         self.snapshot.load().bytes()
     }
 
     /// Swaps the snapshot, then tells those who wait for its revision.
     pub(super) fn show(&self, snapshot: Snapshot) {
         let revision = snapshot.revision;
+        step();
         self.snapshot.store(Arc::new(snapshot));
+        step();
         self.progress.send_if_modified(|progress| {
             let moved = *progress != Progress::At(revision);
             *progress = Progress::At(revision);
@@ -64,12 +69,15 @@ impl Partition {
 
     /// Tells those who wait that the partition was unloaded.
     pub(super) fn leave(&self) {
+        step();
         self.progress.send_replace(Progress::Gone);
     }
 
     /// Waits until `revision` is shown (true) or the partition is unloaded (false).
     pub(super) async fn reached(&self, revision: Revision) -> bool {
+        step();
         let mut progress = self.progress.subscribe();
+        step();
         let arrived = progress.wait_for(|progress| match progress {
             Progress::At(shown) => *shown >= revision,
             Progress::Gone => true,
@@ -81,11 +89,13 @@ impl Partition {
     pub(super) fn touch(&self, now: Instant) {
         self.uses.add();
         let after = now.saturating_duration_since(self.loaded_at).as_nanos();
+        step();
         self.used_after.fetch_max(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// When it was last used, or loaded.
     pub(super) fn used_at(&self) -> Instant {
+        step();
         self.loaded_at + Duration::from_nanos(self.used_after.load(Ordering::Relaxed))
     }
 }

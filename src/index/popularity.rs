@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::entry::PartitionKey;
+use super::schedule::step;
 
 /// Where counts end.
 const MOST: u8 = 15;
@@ -28,16 +29,20 @@ impl Uses {
     pub(super) fn add(&self) {
         let uses = self.get();
         if uses < MOST {
+            step();
             self.0.store(uses + 1, Ordering::Relaxed);
         }
     }
 
     pub(super) fn get(&self) -> u8 {
+        step();
         self.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn halve(&self) {
-        self.0.store(self.get() / 2, Ordering::Relaxed);
+        let half = self.get() / 2;
+        step();
+        self.0.store(half, Ordering::Relaxed);
     }
 }
 

@@ -98,12 +98,12 @@ impl IndexReader {
                 dead: snapshot.dead(),
                 tail: snapshot.tail(),
                 bytes: snapshot.bytes(),
-                graph: snapshot.parts.iter().any(|part| part.segment.graph().is_some()),
+                graph: snapshot.has_graph(),
                 generation: snapshot.generation,
                 generation_since: snapshot.generation_since,
                 confirmed_at: snapshot.confirmed_at,
             }
         };
-        self.shared.partitions.load().iter().map(status).collect()
+        self.shared.partitions().iter().map(status).collect()
     }
 }

@@ -1,11 +1,12 @@
 //! What readers ask of the one who feeds the index.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
 use super::entry::PartitionKey;
+use super::schedule::{lock, step};
 use crate::domain::OrganizationId;
 
 /// How many different requests may wait. Past it a new one is not taken: a load is asked for again by the next search,
@@ -39,12 +40,13 @@ struct Waiting {
 impl Requests {
     pub(super) fn add(&self, request: Request) {
         {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = lock(&self.waiting);
             if waiting.members.len() >= MOST_WAITING || !waiting.members.insert(request.clone()) {
                 return;
             }
             waiting.order.push_back(request);
         }
+        step();
         self.bell.notify_one();
     }
 
@@ -55,12 +57,13 @@ impl Requests {
                 return request;
             }
             // A request added since is not missed: the bell remembers one ring.
+            step();
             self.bell.notified().await;
         }
     }
 
     fn take(&self) -> Option<Request> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         let request = waiting.order.pop_front()?;
         waiting.members.remove(&request);
         Some(request)

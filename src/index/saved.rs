@@ -82,7 +82,7 @@ impl Built {
     /// are.
     ///
     /// # Errors
-    /// [`IndexError::Unusable`] says what it is instead.
+    /// [`IndexError::Unusable`] says what it is instead, [`IndexError::Foreign`] that it is not of this.
     pub fn load(
         database: &str,
         settings: &Settings,
@@ -103,7 +103,7 @@ impl Built {
             ..head.clone()
         };
         if head != expected {
-            return Err(unusable("is of another database, partition, setting or format"));
+            return Err(IndexError::Foreign);
         }
         let numbers = head.rows.saturating_mul(dimensions);
         if (numbers as u64).saturating_mul(4) > length {

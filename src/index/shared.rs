@@ -1,14 +1,15 @@
 //! What the writer and the readers share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::entry::PartitionKey;
 use super::partition::Partition;
 use super::popularity::Popularity;
 use super::requests::Requests;
+use super::schedule::{lock, step};
 use super::settings::Settings;
 
 /// The partitions that are loaded, by key.
@@ -17,7 +18,7 @@ pub(super) type Partitions = BTreeMap<PartitionKey, Arc<Partition>>;
 /// Only the writer changes which partitions there are.
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    pub(super) partitions: ArcSwap<Partitions>,
+    partitions: ArcSwap<Partitions>,
     pub(super) requests: Requests,
     popularity: Mutex<Popularity>,
 }
@@ -27,16 +28,28 @@ impl Shared {
         Self { settings, partitions: ArcSwap::default(), requests: Requests::default(), popularity: Mutex::default() }
     }
 
+    /// The partitions that are loaded now.
+    pub(super) fn partitions(&self) -> Guard<Arc<Partitions>> {
+        step();
+        self.partitions.load()
+    }
+
+    /// Shows other partitions: the writer's alone.
+    pub(super) fn show(&self, partitions: Partitions) {
+        step();
+        self.partitions.store(Arc::new(partitions));
+    }
+
     pub(super) fn get(&self, key: &PartitionKey) -> Option<Arc<Partition>> {
-        self.partitions.load().get(key).cloned()
+        self.partitions().get(key).cloned()
     }
 
     /// What is known of partitions that are not loaded. Never taken for a search that memory answers.
     pub(super) fn popularity(&self) -> MutexGuard<'_, Popularity> {
-        self.popularity.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.popularity)
     }
 
     pub(super) fn is_loaded(&self, key: &PartitionKey) -> bool {
-        self.partitions.load().contains_key(key)
+        self.partitions().contains_key(key)
     }
 }

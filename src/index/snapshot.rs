@@ -95,6 +95,11 @@ impl Snapshot {
         self.parts[self.sealed..].iter().map(Part::live).sum()
     }
 
+    /// Whether one of the segments has a graph.
+    pub(super) fn has_graph(&self) -> bool {
+        self.parts.iter().any(|part| part.segment.graph().is_some())
+    }
+
     /// The first of the parts that a rebuild should make one of, where one is due.
     ///
     /// A tail of [`Settings::tail_limit`] rows is sealed, together with the sealed parts before it that are at most

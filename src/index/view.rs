@@ -11,7 +11,7 @@ use super::graph::Scored;
 use super::planner;
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
-use crate::domain::{ChunkHit, EntityRef, EntityType, Filter, Revision, ServedBy, SourceField, Vector};
+use crate::domain::{ChunkHit, EmbeddingId, EntityRef, EntityType, Filter, Revision, ServedBy, SourceField, Vector};
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,6 +139,17 @@ impl PartitionView {
     /// What it holds, to be compared with what the database holds. Reads every vector.
     pub fn digest(&self) -> Digest {
         self.snapshot.parts.iter().flat_map(Part::live_entries).collect()
+    }
+
+    /// The same of each row by itself, to tell which ones differ.
+    pub fn row_digests(&self) -> HashMap<EmbeddingId, Digest> {
+        let entries = self.snapshot.parts.iter().flat_map(Part::live_entries);
+        entries.map(|entry| (entry.id, Digest::from_iter([entry]))).collect()
+    }
+
+    /// Whether one of its segments has a graph.
+    pub fn has_graph(&self) -> bool {
+        self.snapshot.has_graph()
     }
 
     /// The share of the `k` nearest that searches find which begin at so many rows, evenly spread over the largest segment;

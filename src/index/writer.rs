@@ -11,6 +11,7 @@ use super::partition::Partition;
 use super::popularity::Known;
 use super::reader::IndexReader;
 use super::requests::Request;
+use super::schedule::lock;
 use super::settings::Settings;
 use super::shared::{Partitions, Shared};
 use super::snapshot::{Part, Snapshot};
@@ -123,7 +124,7 @@ impl IndexWriter {
     /// none is under way. It is under way from now on, until it is installed or abandoned.
     pub fn rebuild_due(&self, key: &PartitionKey, now: Instant) -> Option<Rebuild> {
         let base = self.shared.get(key)?.snapshot();
-        let mut rebuilds = self.rebuilds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rebuilds = lock(&self.rebuilds);
         if rebuilds.running.contains_key(key) {
             return None;
         }
@@ -176,7 +177,7 @@ impl IndexWriter {
     /// than every one that would have to leave. So a look at one cold partition after another drives out none that is in
     /// use. One of unknown size is taken for an average one.
     pub fn admits(&mut self, key: &PartitionKey) -> bool {
-        let partitions = self.shared.partitions.load();
+        let partitions = self.shared.partitions();
         let mut popularity = self.shared.popularity();
         if popularity.grows_old(partitions.len()) {
             partitions.values().for_each(|partition| partition.uses.halve());
@@ -197,7 +198,7 @@ impl IndexWriter {
     /// Unloads partitions, the least used lately first and among them the least recently used, until the rest is within
     /// the memory budget; never the one that is used most. Answers which ones.
     pub fn evict_over_budget(&mut self) -> Vec<PartitionKey> {
-        let partitions = self.shared.partitions.load_full();
+        let partitions = Arc::clone(&self.shared.partitions());
         let mut bytes: u64 = partitions.values().map(|partition| partition.bytes()).sum();
         let budget = self.shared.settings.memory_budget_bytes;
         if bytes <= budget {
@@ -223,7 +224,7 @@ impl IndexWriter {
 
     /// The partitions that are loaded, of one organization or of all, and the revisions they show, by key.
     pub fn loaded(&self, only: Option<OrganizationId>) -> Vec<(PartitionKey, Revision)> {
-        let partitions = self.shared.partitions.load();
+        let partitions = self.shared.partitions();
         let wanted = partitions.iter().filter(|(key, _)| only.is_none_or(|only| only == key.organization));
         wanted.map(|(key, partition)| (key.clone(), partition.snapshot().revision)).collect()
     }
@@ -254,9 +255,9 @@ impl IndexWriter {
     }
 
     fn change_partitions(&mut self, change: impl FnOnce(&mut Partitions)) {
-        let mut partitions = Partitions::clone(&self.shared.partitions.load());
+        let mut partitions = Partitions::clone(&self.shared.partitions());
         change(&mut partitions);
-        self.shared.partitions.store(Arc::new(partitions));
+        self.shared.show(partitions);
     }
 }
 

@@ -29,5 +29,5 @@ pub use legacy::{Origin, origin_of};
 pub use owner_options::{OwnerOptions, UserPlace, read_user_places};
 pub use plan::{Obstacle, Plan, PlannedTable, plan};
 pub use schema::{SchemaState, down, schema_state, up};
-pub use service_role::check_service_role;
+pub use service_role::{check_role, check_schema, check_service_role};
 pub use verification::{Check, Difference, Quarantined, Verification, verify};

@@ -8,6 +8,12 @@ use super::{MigrateError, schema_state};
 /// Refuses a role that owns tables, is a superuser, or may bypass row level security; and a schema that is not this
 /// program's.
 pub async fn check_service_role(url: &str) -> Result<(), MigrateError> {
+    check_role(url).await?;
+    check_schema(url).await
+}
+
+/// Refuses a role that owns tables, is a superuser, or may bypass row level security.
+pub async fn check_role(url: &str) -> Result<(), MigrateError> {
     let mut connection = connect(url).await?;
     let row = sqlx::query(
         "SELECT current_user::text AS role, rolsuper, rolbypassrls,
@@ -33,6 +39,11 @@ pub async fn check_service_role(url: &str) -> Result<(), MigrateError> {
     if !reason.is_empty() {
         return Err(MigrateError::UnsafeRole { role: row.try_get("role")?, reason });
     }
+    Ok(())
+}
+
+/// Refuses a schema that is not this program's.
+pub async fn check_schema(url: &str) -> Result<(), MigrateError> {
     let state = schema_state(url).await?;
     if state.applied < state.known {
         return Err(MigrateError::Older { found: state.applied, known: state.known });

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::loading::{MirrorError, model_of};
+use super::rows::table_digest;
 use crate::domain::Revision;
 use crate::index::{Digest, IndexReader, PartitionKey, PartitionView};
-use crate::store::{Database, StoreError};
+use crate::store::Database;
 
 /// How often partitions are audited, and how.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub struct Auditor {
 /// How often a partition that moved on meanwhile is looked at again.
 const ATTEMPTS: usize = 3;
 /// How many of the nearest count for recall.
-const RECALL_AT: usize = 10;
+pub(super) const RECALL_AT: usize = 10;
 
 impl Auditor {
     /// An auditor of what the index has loaded.
@@ -113,20 +113,7 @@ impl Auditor {
             let mut transaction = self.database.tenant_snapshot("mirror_audit", key.organization).await?;
             let (revision, _) = transaction.revision().await?;
             let Some(view) = self.view_at(key, revision).await else { continue };
-            let mut table = Digest::default();
-            {
-                let mut rows = std::pin::pin!(transaction.current_entries(&key.model));
-                loop {
-                    match rows.try_next().await {
-                        // Rows that loading leaves out are left out here, too.
-                        Ok(Some(row)) if row.vector.dimensions() != model.dimensions => {}
-                        Ok(Some(row)) => table.add(row),
-                        Ok(None) => break,
-                        Err(StoreError::BadRow { .. }) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
+            let table = table_digest(&mut transaction, &model).await?;
             transaction.commit().await?;
             let samples = self.settings.samples;
             let examined = self.tasks.spawn_blocking(move || (view.digest(), view.sampled_recall(samples, RECALL_AT)));

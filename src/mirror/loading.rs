@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use tokio_util::task::TaskTracker;
 
+use super::rows::{LeftOut, current_rows};
 use super::snapshots::Snapshots;
 use crate::domain::{Delta, Model, Revision};
 use crate::index::{Built, IndexError, IndexReader, PartitionKey};
@@ -61,20 +61,8 @@ pub(super) async fn load(
     let mut transaction = database.tenant_snapshot("mirror_load", key.organization).await?;
     let (revision, _) = transaction.revision().await?;
     let mut entries = Vec::new();
-    {
-        let mut rows = std::pin::pin!(transaction.current_entries(&key.model));
-        loop {
-            match rows.try_next().await {
-                Ok(Some(row)) if row.vector.dimensions() == model.dimensions => entries.push(row),
-                Ok(Some(row)) => {
-                    tracing::error!(row = %row.id.0, "a vector of another width is left out of the mirror")
-                }
-                Ok(None) => break,
-                Err(error @ StoreError::BadRow { .. }) => tracing::error!(%error, "a row is left out of the mirror"),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
+    let report = |left_out: LeftOut| tracing::error!(%left_out, "a row is left out of the mirror");
+    current_rows(&mut transaction, &model, |row| entries.push(row), report).await?;
     transaction.commit().await?;
     let building = tasks.spawn_blocking(move || {
         let mut built = Built::build(&settings, &key, model.dimensions, entries, revision)?;

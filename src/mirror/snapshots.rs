@@ -37,8 +37,13 @@ impl Snapshots {
         Ok(Self { folder, limit, database, takes_vectors })
     }
 
+    /// The snapshots that lie in `folder`, to be looked at only: nothing is made, kept or removed there.
+    pub fn at(folder: PathBuf, database: String) -> Self {
+        Self { folder, limit: 0, database, takes_vectors: false }
+    }
+
     /// The snapshot of a partition, where there is one that the change log leads on from: of a revision from `oldest` to
-    /// `newest`. Reads the disk.
+    /// `newest`. Reads the disk, and removes what cannot be used.
     pub(super) fn load(
         &self,
         settings: &Settings,
@@ -47,26 +52,34 @@ impl Snapshots {
         oldest: Revision,
         newest: Revision,
     ) -> Option<Built> {
-        let path = self.path(key);
-        let file = File::open(&path).ok()?;
-        let length = file.metadata().ok()?.len();
-        let read = BufReader::with_capacity(1 << 20, file);
-        let outcome = match Built::load(&self.database, settings, key, model.dimensions, read, length) {
+        let outcome = match self.read(settings, key, model)? {
             Ok(mut built) if (oldest..=newest).contains(&built.revision()) => {
                 self.take_vectors(&mut built);
                 metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "loaded").increment(1);
                 return Some(built);
             }
             Ok(built) => {
-                format!("is of revision {}, and the change log goes from {oldest} to {newest}", built.revision())
+                format!("it is of revision {}, and the change log goes from {oldest} to {newest}", built.revision())
             }
-            Err(IndexError::Unusable { reason }) => reason,
             Err(error) => error.to_string(),
         };
         metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "refused").increment(1);
-        tracing::info!(partition = %key, "the snapshot {outcome}; the partition is read from the database");
-        let _ = fs::remove_file(path);
+        tracing::info!(partition = %key, "a snapshot is not used, the partition is read from the database: {outcome}");
+        let _ = fs::remove_file(self.path(key));
         None
+    }
+
+    /// The snapshot of a partition as it lies there, where there is one. Reads the disk, and changes nothing.
+    pub(super) fn read(
+        &self,
+        settings: &Settings,
+        key: &PartitionKey,
+        model: &Model,
+    ) -> Option<Result<Built, IndexError>> {
+        let file = File::open(self.path(key)).ok()?;
+        let length = file.metadata().ok()?.len();
+        let read = BufReader::with_capacity(1 << 20, file);
+        Some(Built::load(&self.database, settings, key, model.dimensions, read, length))
     }
 
     /// Keeps a partition, if it is large. Writes the disk. A failure costs nothing but the time that it would have saved.
@@ -152,7 +165,8 @@ impl Snapshots {
         files
     }
 
-    fn path(&self, key: &PartitionKey) -> PathBuf {
+    /// Where a partition's snapshot lies.
+    pub(super) fn path(&self, key: &PartitionKey) -> PathBuf {
         self.folder.join(format!("{}-{}.{ENDING}", key.organization, key.model))
     }
 }

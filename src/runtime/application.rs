@@ -255,7 +255,7 @@ async fn snapshots(config: &Config, database: &Database) -> Option<Arc<Snapshots
     if config.snapshot_bytes == 0 {
         return None;
     }
-    let folder = config.data_dir.join("snapshots");
+    let folder = config.snapshots_folder();
     let opened = match database.identity().await {
         Ok(identity) => Snapshots::open(folder.clone(), config.snapshot_bytes, identity, config.vectors_on_disk)
             .map_err(|error| error.to_string()),

@@ -182,6 +182,11 @@ fn named(flag: &str) -> String {
 }
 
 impl Config {
+    /// Where the mirror keeps its snapshots.
+    pub(super) fn snapshots_folder(&self) -> PathBuf {
+        self.data_dir.join("snapshots")
+    }
+
     /// Checks every setting.
     ///
     /// # Errors

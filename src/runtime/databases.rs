@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use tokio_util::task::TaskTracker;
 
 use super::{Config, DatabaseChoice, StartError};
+use crate::domain::{Classify, Kind};
 use crate::embedded::{
     Connection, Credentials, EmbeddedPostgres, FetchSettings, Part, PostgresSettings, Progress, SUPERUSER, attach,
     fetch,
 };
-use crate::migrate::{self, RolePasswords};
+use crate::migrate::{self, MigrateError, RolePasswords};
 use crate::store::{Database, DatabaseSettings, StoreError};
 
 /// The name of the database inside the embedded Postgres.
@@ -41,6 +42,18 @@ impl Databases {
         let urls = Urls::find(config, tasks).await?;
         match urls.prepare(config).await {
             Ok((app, owner)) => Ok(Self { app, owner, embedded: urls.embedded }),
+            Err(error) => {
+                urls.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The same without migrating anything, and without refusing a role or schema: what speaks against them is given beside.
+    pub(super) async fn examine(config: &Config, tasks: &TaskTracker) -> Result<(Self, Vec<MigrateError>), StartError> {
+        let urls = Urls::find(config, tasks).await?;
+        match urls.look_at(config).await {
+            Ok((app, owner, objections)) => Ok((Self { app, owner, embedded: urls.embedded }, objections)),
             Err(error) => {
                 urls.stop().await;
                 Err(error)
@@ -90,13 +103,34 @@ impl Urls {
         if let (Some((superuser, credentials)), Some(owner)) = (&self.superuser, &self.owner) {
             prepare_embedded(superuser, owner, credentials).await?;
         }
-        let app = connect(config, &self.app, config.database_connections, "DATABASE_URL").await?;
+        let app = self.connect_app(config).await?;
         migrate::check_service_role(&self.app).await?;
-        let owner = match &self.owner {
-            Some(url) => Some(connect(config, url, 4, "KINDRED_OWNER_DATABASE_URL").await?),
-            None => None,
-        };
-        Ok((app, owner))
+        Ok((app, self.connect_owner(config).await?))
+    }
+
+    async fn connect_app(&self, config: &Config) -> Result<Database, StartError> {
+        connect(config, &self.app, config.database_connections, "DATABASE_URL").await
+    }
+
+    async fn connect_owner(&self, config: &Config) -> Result<Option<Database>, StartError> {
+        match &self.owner {
+            Some(url) => Ok(Some(connect(config, url, 4, "KINDRED_OWNER_DATABASE_URL").await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Connects without migrating anything, and without refusing a role or schema: what speaks against them is given beside.
+    async fn look_at(&self, config: &Config) -> Result<(Database, Option<Database>, Vec<MigrateError>), StartError> {
+        self.bootstrap().await?;
+        let app = self.connect_app(config).await?;
+        let mut objections = Vec::new();
+        for checked in [migrate::check_role(&self.app).await, migrate::check_schema(&self.app).await] {
+            match checked {
+                Err(error) if error.kind() == Kind::FailedPrecondition => objections.push(error),
+                checked => checked?,
+            }
+        }
+        Ok((app, self.connect_owner(config).await?, objections))
     }
 
     /// Stops the private server, where this process runs it.
@@ -135,7 +169,7 @@ pub(super) fn fetch_settings(config: &Config) -> FetchSettings {
     }
 }
 
-async fn bootstrap(superuser: &str, credentials: &Credentials) -> Result<(), migrate::MigrateError> {
+async fn bootstrap(superuser: &str, credentials: &Credentials) -> Result<(), MigrateError> {
     let passwords = RolePasswords {
         owner: credentials.password(OWNER).map(str::to_owned),
         app: credentials.password(APP).map(str::to_owned),

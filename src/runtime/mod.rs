@@ -1,6 +1,7 @@
 //! The only place that builds things: configuration, wiring, start and shutdown.
 
 mod application;
+mod checkup;
 mod config;
 mod databases;
 mod embedders;
@@ -9,6 +10,7 @@ mod service;
 mod settings;
 
 pub use application::{Application, Mode};
+pub use checkup::{Checkup, CheckupError, Which};
 pub use config::{Config, DatabaseChoice, EmbedderChoice};
 pub use databases::{Databases, Urls, owner_url, postgres_programs};
 pub use error::StartError;

@@ -109,7 +109,7 @@ impl Database {
     }
 
     /// Whether a model's index is valid; `None` where there is none.
-    async fn model_index_state(&self, model: &ModelId) -> Result<Option<bool>, StoreError> {
+    pub async fn model_index_state(&self, model: &ModelId) -> Result<Option<bool>, StoreError> {
         let valid = sqlx::query_scalar!(
             "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
              WHERE c.relname = $1 AND c.relnamespace = current_schema()::regnamespace",

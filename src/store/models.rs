@@ -29,7 +29,7 @@ impl ModelStatus {
     }
 }
 
-fn id_of(text: String) -> Result<ModelId, StoreError> {
+pub(super) fn id_of(text: String) -> Result<ModelId, StoreError> {
     ModelId::try_from(text.clone()).map_err(|error| StoreError::BadRow {
         table: "embedding_models",
         column: "id",

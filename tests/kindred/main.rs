@@ -8,6 +8,7 @@ mod access;
 mod archive;
 mod context;
 mod deliverables;
+mod doctor;
 mod embedder;
 mod harness;
 mod legacy;

@@ -16,7 +16,7 @@ use crate::embedder::DIMENSIONS;
 use crate::harness::{Service, Tenant, draft, vector_draft};
 use crate::postgres::{self, Urls};
 
-fn keeping(place: &Path) -> impl FnOnce(&mut Config) {
+pub fn keeping(place: &Path) -> impl FnOnce(&mut Config) {
     let place = place.to_owned();
     move |config| {
         config.data_dir = place;
@@ -27,7 +27,7 @@ fn keeping(place: &Path) -> impl FnOnce(&mut Config) {
     }
 }
 
-fn files(place: &Path) -> Vec<PathBuf> {
+pub fn files(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(place.join("snapshots")).into_iter().flatten();
     let files = entries.map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|ending| ending == "snapshot")).collect()
@@ -61,7 +61,7 @@ async fn best(tenant: &mut Tenant, direction: Vec<f32>) -> f32 {
 }
 
 /// A service of 1,200 vectors that has written its snapshot.
-async fn kept() -> (TempDir, Service, Tenant) {
+pub async fn kept() -> (TempDir, Service, Tenant) {
     let place = tempfile::tempdir().unwrap();
     let service = Service::with(keeping(place.path())).await;
     let mut acme = service.organization("acme").await;
@@ -72,7 +72,7 @@ async fn kept() -> (TempDir, Service, Tenant) {
 }
 
 /// Puts the direction of 5,000 where that of 7 was, which only the table tells then.
-async fn alter(urls: &Urls) {
+pub async fn alter(urls: &Urls) {
     let mut owner = postgres::connect(&urls.owner).await;
     sqlx::query("UPDATE embeddings SET vector_data = $1::real[]::vector WHERE entity_id = '00000000-0000-0000-0000-000000000007'")
         .bind(direction(5_000))
