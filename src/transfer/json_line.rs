@@ -93,7 +93,7 @@ fn read<'de, A: MapAccess<'de>>(line: &mut Line, field: Key, map: &mut A) -> Res
             line.occurred_at = text.as_deref().map(time).transpose().map_err(A::Error::custom)?;
         }
         Key::ExpectedVersion => line.expected_version = map.next_value()?,
-        Key::IdempotencyKey => line.idempotency_key = map.next_value()?,
+        Key::Idempotency => line.idempotency_key = map.next_value()?,
         Key::LongText => {
             let name: Option<String> = map.next_value()?;
             line.long_text = long_text(&name.unwrap_or_default()).map_err(A::Error::custom)?;

@@ -26,7 +26,7 @@ pub(super) enum Key {
     Language,
     OccurredAt,
     ExpectedVersion,
-    IdempotencyKey,
+    Idempotency,
     LongText,
     ItemId,
 }
@@ -51,7 +51,7 @@ impl Key {
             "language" => Self::Language,
             "occurred_at" | "occurredAt" => Self::OccurredAt,
             "expected_version" | "expectedVersion" => Self::ExpectedVersion,
-            "idempotency_key" | "idempotencyKey" => Self::IdempotencyKey,
+            "idempotency_key" | "idempotencyKey" => Self::Idempotency,
             "long_text" | "longText" => Self::LongText,
             "item_id" | "itemId" => Self::ItemId,
             _ => return None,

@@ -5,6 +5,7 @@
 //! [`crate::ingest::Ingestor`], waits for their acknowledgements in the order of the file, and keeps beside it how far it
 //! has come, so that it can go on there. While a model has no rows, its HNSW index is taken away and built once at the end.
 
+mod counts;
 mod error;
 mod file_run;
 mod format;
@@ -19,8 +20,9 @@ mod read_ahead;
 mod rejects;
 mod report;
 
+pub use counts::Counts;
 pub use error::ImportError;
 pub use format::FileFormat;
 pub use importer::{Import, ImportSettings, Importer};
 pub use rejects::is_refusals;
-pub use report::{Counts, FileReport, IndexFate, Report, Standing};
+pub use report::{FileReport, IndexFate, Report, Standing};

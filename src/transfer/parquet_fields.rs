@@ -66,7 +66,7 @@ impl Columns {
                 let out = |_| format!("is {version}; 0 stands for none, versions begin at 1");
                 line.expected_version = Some(i32::try_from(version).map_err(out)?);
             }
-            Key::IdempotencyKey => line.idempotency_key = Some(text(value)?),
+            Key::Idempotency => line.idempotency_key = Some(text(value)?),
             Key::LongText => line.long_text = long_text(&text(value)?)?,
             Key::ItemId => {}
         }

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Counts;
+use super::counts::Counts;
 use crate::domain::{ModelId, OrganizationId};
 
 /// The form of the kept file; one of another form is not believed.

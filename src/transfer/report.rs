@@ -4,38 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::FileFormat;
-
-/// What became of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// First versions.
-    pub created: u64,
-    /// Further versions.
-    pub new_versions: u64,
-    /// Rows that were there already: nothing was written.
-    pub unchanged: u64,
-    /// Rows that were refused and told in the file of refusals.
-    pub refused: u64,
-}
-
-impl Counts {
-    /// All of them.
-    pub fn rows(&self) -> u64 {
-        self.created + self.new_versions + self.unchanged + self.refused
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.created += other.created;
-        self.new_versions += other.new_versions;
-        self.unchanged += other.unchanged;
-        self.refused += other.refused;
-    }
-}
+use super::{Counts, FileFormat};
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq)]
