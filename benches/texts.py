@@ -11,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 
+# Some 64 tokens, and fewer than any model reads.
+LONGEST = 240
+
 language = sys.argv[1] if len(sys.argv) > 1 else "en"
 with tempfile.TemporaryDirectory() as lists:
     subprocess.run(
@@ -19,7 +22,8 @@ with tempfile.TemporaryDirectory() as lists:
         stdout=sys.stderr,
     )
     files = sorted(glob.glob(f"{lists}/*_main_i18n_Translation-{language}*"))
-    pages = "".join(subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", file], check=True, capture_output=True, text=True).stdout for file in files)
+    read = ["/usr/lib/apt/apt-helper", "cat-file", *files]
+    pages = subprocess.run(read, check=True, capture_output=True, text=True).stdout
 
 seen = set()
 for stanza in pages.split("\n\n"):
@@ -29,7 +33,7 @@ for stanza in pages.split("\n\n"):
     summary, lines = found.groups()
     paragraph = " ".join(line.strip() for line in lines.split("\n .\n")[0].splitlines())
     sentences = re.split(r"(?<=[.!?]) ", paragraph)
-    text = f"{summary.strip()}. {' '.join(sentences[:2])}".strip()
+    text = f"{summary.strip()}. {' '.join(sentences[:2])}".strip()[:LONGEST]
     if text not in seen:
         seen.add(text)
         print(text)

@@ -12,7 +12,7 @@ const PANELS_A_ROW: usize = 2;
 /// What is below is of no interest.
 const LEAST_RECALL: f64 = 0.85;
 /// Marks at recalls.
-const RECALLS: [f64; 6] = [0.85, 0.90, 0.95, 0.97, 0.99, 1.0];
+const RECALLS: [f64; 5] = [0.85, 0.90, 0.95, 0.97, 0.99];
 /// Colours that people with any kind of sight tell apart (Okabe and Ito, 2008).
 const COLOURS: [&str; 6] = ["#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
 

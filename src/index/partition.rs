@@ -29,6 +29,8 @@ pub(super) struct Partition {
     /// Nanoseconds from `loaded_at` to the last use.
     used_after: AtomicU64,
     pub(super) uses: Uses,
+    /// The snapshot's bytes, at hand for whoever asks all partitions.
+    bytes: AtomicU64,
 }
 
 impl Partition {
@@ -36,6 +38,7 @@ impl Partition {
     pub(super) fn new(snapshot: Snapshot, uses: u8, now: Instant) -> Self {
         Self {
             progress: watch::Sender::new(Progress::At(snapshot.revision)),
+            bytes: AtomicU64::new(snapshot.bytes()),
             snapshot: ArcSwap::from_pointee(snapshot),
             loaded_at: now,
             used_after: AtomicU64::new(0),
@@ -51,12 +54,13 @@ impl Partition {
     /// An estimate of the bytes it takes.
     pub(super) fn bytes(&self) -> u64 {
         step();
-        self.snapshot.load().bytes()
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Swaps the snapshot, then tells those who wait for its revision.
     pub(super) fn show(&self, snapshot: Snapshot) {
         let revision = snapshot.revision;
+        self.bytes.store(snapshot.bytes(), Ordering::Relaxed);
         step();
         self.snapshot.store(Arc::new(snapshot));
         step();

@@ -46,6 +46,35 @@ impl Uses {
     }
 }
 
+/// The bytes of the partitions that are loaded, by how often they are used.
+pub(super) struct Census {
+    /// Of those with as many uses as the place says.
+    by_uses: [u64; MOST as usize + 1],
+    partitions: usize,
+    /// How many questions it has answered.
+    pub(super) answers: usize,
+}
+
+impl Census {
+    /// Counts partitions, given by their uses and bytes.
+    pub(super) fn of(loaded: impl Iterator<Item = (u8, u64)>) -> Self {
+        let mut census = Self { by_uses: [0; MOST as usize + 1], partitions: 0, answers: 0 };
+        for (uses, bytes) in loaded {
+            census.by_uses[usize::from(uses.min(MOST))] += bytes;
+            census.partitions += 1;
+        }
+        census
+    }
+
+    /// Whether there is room for one of which so much is known, beside those that are used as often.
+    pub(super) fn admits(&self, known: Known, budget: u64) -> bool {
+        let bytes: u64 = self.by_uses.iter().sum();
+        let less_used: u64 = self.by_uses[..usize::from(known.uses)].iter().sum();
+        let coming = known.bytes.unwrap_or_else(|| bytes / self.partitions.max(1) as u64);
+        bytes + coming <= budget + less_used
+    }
+}
+
 /// What is known of a partition that is not loaded.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {

@@ -8,7 +8,7 @@ use super::built::{Built, Rebuild};
 use super::entry::PartitionKey;
 use super::error::IndexError;
 use super::partition::Partition;
-use super::popularity::Known;
+use super::popularity::{Census, Known};
 use super::reader::IndexReader;
 use super::requests::Request;
 use super::schedule::lock;
@@ -22,15 +22,20 @@ use crate::domain::{EntityRef, OrganizationId, Revision, SourceField};
 /// Opens an empty index.
 pub fn open(settings: Settings) -> (IndexWriter, IndexReader) {
     let shared = Arc::new(Shared::new(settings));
-    let writer = IndexWriter { shared: shared.clone(), rebuilds: Mutex::default(), generations: 0 };
+    let writer = IndexWriter { shared: shared.clone(), rebuilds: Mutex::default(), generations: 0, census: None };
     (writer, IndexReader { shared })
 }
+
+/// So many questions are answered by one census, though searches go on: looking at every partition for each would take
+/// longer than loading one.
+const CENSUS_HOLDS: usize = 64;
 
 /// Changes partitions and shows the changes to readers.
 pub struct IndexWriter {
     shared: Arc<Shared>,
     rebuilds: Mutex<Rebuilds>,
     generations: u64,
+    census: Option<Census>,
 }
 
 /// The rebuilds that are under way.
@@ -177,22 +182,28 @@ impl IndexWriter {
     /// than every one that would have to leave. So a look at one cold partition after another drives out none that is in
     /// use. One of unknown size is taken for an average one.
     pub fn admits(&mut self, key: &PartitionKey) -> bool {
-        let partitions = self.shared.partitions();
-        let mut popularity = self.shared.popularity();
-        if popularity.grows_old(partitions.len()) {
-            partitions.values().for_each(|partition| partition.uses.halve());
+        let shared = Arc::clone(&self.shared);
+        let mut popularity = shared.popularity();
+        if popularity.grows_old(shared.partitions().len()) {
+            shared.partitions().values().for_each(|partition| partition.uses.halve());
+            self.census = None;
         }
         let known = popularity.of(key);
-        let (mut bytes, mut less_used) = (0, 0);
-        for partition in partitions.values() {
-            let own = partition.bytes();
-            bytes += own;
-            if partition.uses.get() < known.uses {
-                less_used += own;
-            }
-        }
-        let coming = known.bytes.unwrap_or_else(|| bytes / partitions.len().max(1) as u64);
-        bytes + coming <= self.shared.settings.memory_budget_bytes + less_used
+        drop(popularity);
+        let census = self.census.take().filter(|census| census.answers < CENSUS_HOLDS);
+        let mut census = census.unwrap_or_else(|| {
+            let partitions = shared.partitions();
+            Census::of(partitions.values().map(|partition| (partition.uses.get(), partition.bytes())))
+        });
+        let admitted = census.admits(known, shared.settings.memory_budget_bytes);
+        census.answers += 1;
+        self.census = Some(census);
+        admitted
+    }
+
+    /// How often a partition that is not loaded was asked for lately.
+    pub fn asked_for(&self, key: &PartitionKey) -> u8 {
+        self.shared.popularity().of(key).uses
     }
 
     /// Unloads partitions, the least used lately first and among them the least recently used, until the rest is within
@@ -255,6 +266,7 @@ impl IndexWriter {
     }
 
     fn change_partitions(&mut self, change: impl FnOnce(&mut Partitions)) {
+        self.census = None;
         let mut partitions = Partitions::clone(&self.shared.partitions());
         change(&mut partitions);
         self.shared.show(partitions);

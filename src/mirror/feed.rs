@@ -33,6 +33,9 @@ impl Default for MirrorSettings {
     }
 }
 
+/// So many partitions wait to be loaded at most.
+const MOST_WANTED: usize = 1_024;
+
 /// The mirror: owns the index's writer.
 pub struct Mirror {
     database: Database,
@@ -143,14 +146,22 @@ impl Mirror {
 
     fn want(&mut self, key: PartitionKey) {
         let paused = self.paused.get(&key).is_some_and(|until| *until > Instant::now());
-        if !self.writer.is_loaded(&key) && !paused && !self.building.contains(&key) {
+        // Past the bound it is passed over: the next search asks for it again.
+        let room = self.wanted.len() < MOST_WANTED;
+        if room && !self.writer.is_loaded(&key) && !paused && !self.building.contains(&key) {
             self.wanted.insert(key);
         }
     }
 
+    /// Takes out the partition that was asked for most often.
+    fn most_wanted(&mut self) -> Option<PartitionKey> {
+        let most = self.wanted.iter().max_by_key(|key| self.writer.asked_for(key))?.clone();
+        self.wanted.take(&most)
+    }
+
     fn start_loads(&mut self) {
         while self.builds.len() < self.settings.builds
-            && let Some(key) = self.wanted.pop_first()
+            && let Some(key) = self.most_wanted()
         {
             self.building.insert(key.clone());
             let loading = load(
