@@ -102,7 +102,9 @@ pub(crate) async fn local_embedder() -> LocalEmbedder {
     let cache = std::env::var_os("KINDRED_CACHE_DIR").map(PathBuf::from);
     let cache = cache.or_else(|| default_cache(running_as_root(), |name| std::env::var_os(name))).unwrap();
     let folder = fetch(&Part::local_model(), &FetchSettings::new(cache)).await.unwrap();
-    LocalEmbedder::load(LocalSettings::new(folder)).unwrap()
+    // As the service calls it.
+    let model_id = Some("all-minilm-l6-v2".parse().unwrap());
+    LocalEmbedder::load(LocalSettings { model_id, ..LocalSettings::new(folder) }).unwrap()
 }
 
 /// Embeds each line of `texts` by the model that is brought along, and writes the vectors one after the other.
