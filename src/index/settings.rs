@@ -35,7 +35,7 @@ pub struct Settings {
     pub compressed: bool,
     /// The fewest candidates weighed when the graph is searched. Default 128.
     pub ef_search: usize,
-    /// Bytes all partitions together may take before the least recently used ones leave. Default 1 GiB.
+    /// Bytes all partitions together may take before the least used ones leave. Default 1 GiB.
     pub memory_budget_bytes: u64,
     /// How many rows are scanned in the time of a search of the graph by `ef_search` candidates. A filter that admits
     /// fewer is answered by scanning just those; where it admits only a share of the rows, so that the graph takes longer,
