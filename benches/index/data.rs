@@ -97,11 +97,16 @@ fn read(file: &Path, dimensions: usize) -> Vec<Vec<f32>> {
     components.chunks_exact(dimensions).map(|vector| unit(vector.to_vec())).collect()
 }
 
-/// The model that is brought along.
-pub(crate) async fn local_embedder() -> LocalEmbedder {
+/// A part that is brought along, from the cache that the service uses, too.
+pub(crate) async fn brought(part: Part) -> PathBuf {
     let cache = std::env::var_os("KINDRED_CACHE_DIR").map(PathBuf::from);
     let cache = cache.or_else(|| default_cache(running_as_root(), |name| std::env::var_os(name))).unwrap();
-    let folder = fetch(&Part::local_model(), &FetchSettings::new(cache)).await.unwrap();
+    fetch(&part, &FetchSettings::new(cache)).await.unwrap()
+}
+
+/// The model that is brought along.
+pub(crate) async fn local_embedder() -> LocalEmbedder {
+    let folder = brought(Part::local_model()).await;
     // As the service calls it.
     let model_id = Some("all-minilm-l6-v2".parse().unwrap());
     LocalEmbedder::load(LocalSettings { model_id, ..LocalSettings::new(folder) }).unwrap()

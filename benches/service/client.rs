@@ -33,12 +33,11 @@ impl Load {
     /// From the times of all calls.
     pub(crate) fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64) -> Self {
         took.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize] * 1e3;
         Self {
             clients,
             qps: took.len() as f64 / elapsed.as_secs_f64(),
-            p50_ms: at(0.5),
-            p99_ms: at(0.99),
+            p50_ms: at(&took, 0.5) * 1e3,
+            p99_ms: at(&took, 0.99) * 1e3,
             cpu_microseconds: cpu_seconds * 1e6 / took.len() as f64,
         }
     }
@@ -49,6 +48,11 @@ impl Load {
         let cpu = if self.cpu_microseconds > 0.0 { format!("{:.1}", self.cpu_microseconds) } else { String::new() };
         println!("{name:<34} {recall:>9} {:>9.0} {:>9.3} {:>9.3} {cpu:>12}", self.qps, self.p50_ms, self.p99_ms);
     }
+}
+
+/// The time that this share of the calls did not exceed, of times in order; not a number where there were none.
+pub(crate) fn at(sorted: &[f64], share: f64) -> f64 {
+    sorted.get(((sorted.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// Calls one server.

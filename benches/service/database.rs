@@ -1,17 +1,17 @@
 //! A private Postgres that fsyncs, with the schema in place, and organizations in it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kindred::access::{self, NewKey};
 use kindred::admin::Administrator;
 use kindred::domain::{Model, ModelId, OrganizationId};
-use kindred::embedded::{
-    FetchSettings, Part, SUPERUSER, ScratchPostgres, ScratchSettings, default_cache, fetch, running_as_root,
-};
+use kindred::embedded::{Part, SUPERUSER, ScratchPostgres, ScratchSettings};
 use kindred::migrate::{self, RolePasswords};
 use kindred::store::{Database, DatabaseSettings};
 use kindred::tenancy::Role;
 use tokio_util::task::TaskTracker;
+
+use crate::data::brought;
 
 /// The database that is measured on. The service's own files lie in its folder, too.
 pub(crate) struct BenchDatabase {
@@ -22,9 +22,7 @@ pub(crate) struct BenchDatabase {
 
 impl BenchDatabase {
     pub(crate) async fn start(dimensions: usize) -> Self {
-        let cache = std::env::var_os("KINDRED_CACHE_DIR").map(PathBuf::from);
-        let cache = cache.or_else(|| default_cache(running_as_root(), |name| std::env::var_os(name))).unwrap();
-        let binaries = fetch(&Part::postgres().unwrap(), &FetchSettings::new(cache)).await.unwrap();
+        let binaries = brought(Part::postgres().unwrap()).await;
         let settings = ScratchSettings {
             durable: true,
             inside: Some(env!("CARGO_TARGET_TMPDIR").into()),

@@ -10,7 +10,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 
-use crate::client::Client;
+use crate::client::{Client, at};
 use crate::data::{Data, Wanted};
 use crate::database::BenchDatabase;
 use crate::options::Options;
@@ -201,9 +201,4 @@ async fn scan(tenants: Vec<Tenant>, data: Arc<Data>, stop: Arc<AtomicBool>) -> u
 fn sorted(mut took: Vec<f64>) -> Vec<f64> {
     took.sort_unstable_by(f64::total_cmp);
     took
-}
-
-/// The time that this share of the calls did not exceed, in milliseconds; not a number where there were none.
-fn at(sorted: &[f64], share: f64) -> f64 {
-    sorted.get(((sorted.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(f64::NAN)
 }
