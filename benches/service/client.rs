@@ -101,27 +101,35 @@ impl Client {
         println!("upserted by one stream: {rate:.0} vectors/s, acknowledged, durable and visible");
     }
 
-    /// Searches until the mirror answers, by its graph where there are rows enough for one; tells since when that took
-    /// how long, and how other searches fared meanwhile.
+    /// Searches until the mirror answers, and then until it does by a graph, where there are rows enough for one; tells
+    /// since when that took how long, and how searches fared meanwhile.
     pub(crate) async fn until_hot(&self, data: &Data, since: Instant) {
-        let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
-        let mut meanwhile = Vec::new();
+        let mut by_postgres = Vec::new();
+        let mut scanned = Vec::new();
         loop {
             let begun = Instant::now();
-            if self.search(&data.queries[meanwhile.len() % data.queries.len()]).await.served_by() == wanted {
-                break;
+            let query = &data.queries[(by_postgres.len() + scanned.len()) % data.queries.len()];
+            let served_by = self.search(query).await.served_by();
+            let took = begun.elapsed().as_secs_f64() * 1e3;
+            if served_by == ServedBy::Postgres {
+                by_postgres.push(took);
+            } else {
+                if scanned.is_empty() {
+                    print!("from memory {:.2} s after the start of the process", since.elapsed().as_secs_f64());
+                }
+                if served_by == ServedBy::MirrorHnsw || data.rows.len() < 10_000 {
+                    println!(", by its graph after {:.2} s", since.elapsed().as_secs_f64());
+                    break;
+                }
+                scanned.push(took);
             }
-            meanwhile.push(begun.elapsed().as_secs_f64());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        print!("hot {:.2} s after the start of the process", since.elapsed().as_secs_f64());
-        match meanwhile.iter().copied().reduce(f64::max) {
-            Some(longest) => println!(
-                "; {} searches before that were answered otherwise, the slowest in {:.0} ms",
-                meanwhile.len(),
-                longest * 1e3
-            ),
-            None => println!(),
+        for (mut took, by) in [(by_postgres, "Postgres"), (scanned, "scans of memory")] {
+            took.sort_unstable_by(f64::total_cmp);
+            if let Some(longest) = took.last() {
+                println!("  {} searches answered by {by}, p50 {:.1} ms, at most {longest:.0} ms", took.len(), at(&took, 0.5));
+            }
         }
     }
 

@@ -13,6 +13,9 @@ use super::threads;
 use crate::domain::Entry;
 use crate::domain::Revision;
 
+/// Bytes that one core scans in some three milliseconds: 87,000 vectors of 384 dimensions, if they are compressed.
+const SCANNED_MEANWHILE: usize = 32 << 20;
+
 /// A sealed segment for a partition, not yet published. Cheap to clone.
 #[derive(Clone)]
 pub struct Built {
@@ -44,6 +47,31 @@ impl Built {
     ) -> Result<Self, IndexError> {
         let segment = Arc::new(Segment::sealed(settings, dimensions, entries)?);
         Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true })
+    }
+
+    /// The same, but at once wherever a scan of the rows takes no longer than Postgres does for its answer: such a partition
+    /// is shown without a graph, and a rebuild that makes one is due from then on.
+    ///
+    /// # Errors
+    /// As [`Built::build`].
+    pub fn build_to_be_shown(
+        settings: &Settings,
+        key: &PartitionKey,
+        dimensions: usize,
+        entries: Vec<Entry>,
+        revision: Revision,
+    ) -> Result<Self, IndexError> {
+        let bytes_a_component = if settings.compressed { 1 } else { size_of::<f32>() };
+        if entries.len().saturating_mul(dimensions * bytes_a_component) > SCANNED_MEANWHILE {
+            return Self::build(settings, key, dimensions, entries, revision);
+        }
+        let segment = Arc::new(Segment::block(settings, dimensions, entries)?);
+        Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true })
+    }
+
+    /// Whether it has no graph yet, but should have one.
+    pub fn lacks_graph(&self, settings: &Settings) -> bool {
+        self.segment.lacks_graph(settings)
     }
 
     /// Moves its vectors into a file in `folder` that ends with this process, where walks need no more of them than what

@@ -20,7 +20,22 @@ const FEW: usize = 64;
 pub(super) struct Exact<'a> {
     pub(super) matrix: ArrayView2<'a, f32>,
     /// Codes of the rows' vectors, where there are some: they tell most of the rows that cannot be among the best.
-    pub(super) codes: Option<(&'a Codes, &'a Nodes)>,
+    pub(super) codes: Option<RowCodes<'a>>,
+}
+
+/// The codes of rows: a row each, or where a graph has them, a node each.
+#[derive(Clone, Copy)]
+pub(super) struct RowCodes<'a> {
+    pub(super) codes: &'a Codes,
+    pub(super) nodes: Option<&'a Nodes>,
+}
+
+impl RowCodes<'_> {
+    /// Where a row's code is.
+    #[inline(always)]
+    fn place(&self, row: u32) -> u32 {
+        self.nodes.map_or(row, |nodes| nodes.of_row(row))
+    }
 }
 
 impl Exact<'_> {
@@ -58,17 +73,17 @@ impl Exact<'_> {
         same_group: &impl Fn(u32, u32) -> bool,
     ) -> Option<Vec<u32>> {
         const AHEAD: usize = 6;
-        let (codes, nodes) = self.codes.filter(|_| k > 0 && admission.len() >= FEW.max(k.saturating_mul(4)))?;
+        let of_rows = self.codes.filter(|_| k > 0 && admission.len() >= FEW.max(k.saturating_mul(4)))?;
         let mut code = Vec::new();
         let step = Codes::encode_query(query, &mut code);
-        let scorer = codes.scorer(&code);
+        let scorer = of_rows.codes.scorer(&code);
         let mut ahead = admission.iter().skip(AHEAD);
         let mut scored: Vec<(u32, i32)> = Vec::with_capacity(admission.len());
         for row in admission.iter() {
             if let Some(ahead) = ahead.next() {
-                scorer.prefetch(nodes.of_row(ahead));
+                scorer.prefetch(of_rows.place(ahead));
             }
-            scored.push((row, scorer.score(nodes.of_row(row))));
+            scored.push((row, scorer.score(of_rows.place(row))));
         }
         let mut groups = Pool::holding(k);
         for group in scored.chunk_by(|left, right| same_group(left.0, right.0)) {
@@ -76,7 +91,7 @@ impl Exact<'_> {
             best.map(|best| groups.offer(best));
         }
         let least = groups.best().get(k - 1)?.score();
-        let least = i64::from(least) - 2 * codes.most_off(query, &code, step);
+        let least = i64::from(least) - 2 * of_rows.codes.most_off(query, &code, step);
         Some(scored.into_iter().filter(|(_, score)| i64::from(*score) >= least).map(|(row, _)| row).collect())
     }
 }

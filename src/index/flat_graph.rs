@@ -13,6 +13,7 @@ use super::builder::{self, Plan};
 use super::codes::Codes;
 use super::cosine::cosine;
 use super::error::IndexError;
+use super::exact::RowCodes;
 use super::graph::{Effort, Graph, Scored, best, first_look};
 use super::hnsw;
 use super::kernels::prefetch;
@@ -89,8 +90,8 @@ impl FlatGraph {
     }
 
     /// The codes of the rows' vectors, by node, where there are some.
-    pub(super) fn codes(&self) -> Option<(&Codes, &Nodes)> {
-        self.codes.as_ref().map(|codes| (codes, &self.nodes))
+    pub(super) fn codes(&self) -> Option<RowCodes<'_>> {
+        self.codes.as_ref().map(|codes| RowCodes { codes, nodes: Some(&self.nodes) })
     }
 
     /// Takes the same vectors from another place.

@@ -59,11 +59,24 @@ impl Census {
     /// Counts partitions, given by their uses and bytes.
     pub(super) fn of(loaded: impl Iterator<Item = (u8, u64)>) -> Self {
         let mut census = Self { by_uses: [0; MOST as usize + 1], partitions: 0, answers: 0 };
-        for (uses, bytes) in loaded {
-            census.by_uses[usize::from(uses.min(MOST))] += bytes;
-            census.partitions += 1;
-        }
+        loaded.for_each(|(uses, bytes)| census.add(uses, bytes));
         census
+    }
+
+    /// Counts one more.
+    pub(super) fn add(&mut self, uses: u8, bytes: u64) {
+        self.by_uses[usize::from(uses.min(MOST))] += bytes;
+        self.partitions += 1;
+    }
+
+    /// Counts one less. It may be used more by now than when it was counted.
+    pub(super) fn remove(&mut self, uses: u8, mut bytes: u64) {
+        for counted in self.by_uses[..=usize::from(uses.min(MOST))].iter_mut().rev() {
+            let taken = bytes.min(*counted);
+            *counted -= taken;
+            bytes -= taken;
+        }
+        self.partitions = self.partitions.saturating_sub(1);
     }
 
     /// Whether there is room for one of which so much is known, beside those that are used as often.

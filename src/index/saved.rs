@@ -124,7 +124,7 @@ impl Built {
         };
         from.check_digest()?;
         let coded = graph.zip(head.graph.as_ref()).map(|(graph, shape)| graph.with_codes(shape));
-        let segment = Segment::of_parts(rows, vectors, coded);
+        let segment = Segment::of_parts(settings, rows, vectors, coded);
         Ok(Self {
             key: key.clone(),
             dimensions,

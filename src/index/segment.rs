@@ -10,10 +10,11 @@ use roaring::RoaringBitmap;
 
 use super::admission::Admission;
 use super::attributes::AttributeIndex;
+use super::codes::Codes;
 use super::cosine::{is_unit, unit};
 use super::entry::{Row, Shared, order_of_entities};
 use super::error::IndexError;
-use super::exact::Exact;
+use super::exact::{Exact, RowCodes};
 use super::flat_graph::FlatGraph;
 use super::pages::vec_in_large_pages;
 use super::scorer::row_of;
@@ -29,8 +30,13 @@ pub(super) struct Segment {
     vectors: Arc<Vectors>,
     attributes: AttributeIndex,
     graph: Option<FlatGraph>,
+    /// The rows' codes, where they are many and no graph has codes of its own.
+    codes: Option<Codes>,
     bytes: u64,
 }
+
+/// Fewer rows than this are scanned by their vectors as fast as by codes first.
+const CODED_FROM: usize = 256;
 
 impl Segment {
     /// A segment with a graph if it has as many rows as the settings want for one. CPU heavy then.
@@ -38,55 +44,42 @@ impl Segment {
     /// # Errors
     /// Names a row of another width, or one that comes twice.
     pub(super) fn sealed(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
-        let mut segment = Self::block(dimensions, entries)?;
-        if !segment.rows.is_empty() && segment.rows.len() >= settings.exact_below {
-            let graph = FlatGraph::build(segment.vectors.clone(), settings)?;
-            segment.bytes += graph.bytes() as u64;
-            segment.graph = Some(graph);
-        }
-        Ok(segment)
+        let (rows, vectors) = in_order(dimensions, entries)?;
+        let graph = wants_graph(settings, rows.len()).then(|| FlatGraph::build(vectors.clone(), settings)).transpose()?;
+        Ok(Self::of_parts(settings, rows, vectors, graph))
     }
 
-    /// A segment that is only ever scanned.
+    /// A segment that is scanned, however many rows it has.
     ///
     /// # Errors
     /// As [`Segment::sealed`].
-    pub(super) fn block(dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
-        if i32::try_from(entries.len()).is_err() {
-            return Err(IndexError::TooLarge { rows: entries.len() });
-        }
-        let mut parted = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let (row, vector) = entry.split();
-            vector.require_dimensions(dimensions).map_err(|source| IndexError::Row { id: row.id, source })?;
-            parted.push((row, unit(vector)));
-        }
-        parted.sort_by(|(left, _), (right, _)| left.order(right));
-        if let Some(pair) = parted.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
-            return Err(IndexError::Repeated { id: pair[0].0.id });
-        }
-        let mut components = vec_in_large_pages(parted.len() * dimensions);
-        let mut rows = Vec::with_capacity(parted.len());
-        for (row, vector) in parted {
-            components.extend_from_slice(vector.as_slice());
-            rows.push(row);
-        }
-        let matrix = Array2::from_shape_vec((rows.len(), dimensions), components)
-            .expect("every vector was checked to be of this width");
-        Ok(Self::of_parts(rows, Arc::new(Vectors::Memory(matrix)), None))
+    pub(super) fn block(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
+        let (rows, vectors) = in_order(dimensions, entries)?;
+        Ok(Self::of_parts(settings, rows, vectors, None))
     }
 
     /// A segment of rows in their order, their vectors, and their graph.
-    pub(super) fn of_parts(rows: Vec<Row>, vectors: Arc<Vectors>, graph: Option<FlatGraph>) -> Self {
+    pub(super) fn of_parts(
+        settings: &Settings,
+        rows: Vec<Row>,
+        vectors: Arc<Vectors>,
+        graph: Option<FlatGraph>,
+    ) -> Self {
         let mut shared = Shared::default();
         let rows: Vec<Row> = rows.into_iter().map(|row| shared.row(row)).collect();
         let attributes = AttributeIndex::new(&rows);
+        let coded = settings.compressed && graph.is_none() && rows.len() >= CODED_FROM;
+        let codes = coded.then(|| {
+            let matrix = vectors.view();
+            Codes::new(matrix.ncols(), (0..rows.len() as u32).map(|row| row_of(matrix, row)))
+        });
         let bytes = vectors.bytes()
             + size_of_val(rows.as_slice())
             + shared.bytes()
             + attributes.bytes()
-            + graph.as_ref().map_or(0, FlatGraph::bytes);
-        Self { rows, vectors, attributes, graph, bytes: bytes as u64 }
+            + graph.as_ref().map_or(0, FlatGraph::bytes)
+            + codes.as_ref().map_or(0, Codes::bytes);
+        Self { rows, vectors, attributes, graph, codes, bytes: bytes as u64 }
     }
 
     /// Moves the vectors into a file in `folder`, if they have codes, so that few of them are looked at.
@@ -94,12 +87,21 @@ impl Segment {
     /// # Errors
     /// As [`Vectors::on_disk`]; nothing has changed then.
     pub(super) fn move_vectors_to_disk(&mut self, folder: &Path) -> io::Result<()> {
-        let Some(graph) = self.graph.as_mut().filter(|graph| graph.codes().is_some()) else { return Ok(()) };
+        if self.exact().codes.is_none() {
+            return Ok(());
+        }
         let vectors = Arc::new(self.vectors.on_disk(folder)?);
         self.bytes = self.bytes + vectors.bytes() as u64 - self.vectors.bytes() as u64;
-        graph.set_vectors(vectors.clone());
+        if let Some(graph) = &mut self.graph {
+            graph.set_vectors(vectors.clone());
+        }
         self.vectors = vectors;
         Ok(())
+    }
+
+    /// Whether it is scanned although it has so many rows that it should have a graph.
+    pub(super) fn lacks_graph(&self, settings: &Settings) -> bool {
+        self.graph.is_none() && wants_graph(settings, self.rows.len())
     }
 
     /// How many rows it has, dead ones too.
@@ -140,7 +142,8 @@ impl Segment {
     }
 
     pub(super) fn exact(&self) -> Exact<'_> {
-        Exact { matrix: self.vectors.view(), codes: self.graph.as_ref().and_then(FlatGraph::codes) }
+        let of_rows = self.codes.as_ref().map(|codes| RowCodes { codes, nodes: None });
+        Exact { matrix: self.vectors.view(), codes: of_rows.or(self.graph.as_ref().and_then(FlatGraph::codes)) }
     }
 
     /// The rows of an entity.
@@ -178,4 +181,35 @@ impl Segment {
         }
         self.graph.as_ref().map_or(Ok(()), |graph| graph.check(self.rows.len()))
     }
+}
+
+/// Whether a sealed segment of so many rows should have a graph.
+fn wants_graph(settings: &Settings, rows: usize) -> bool {
+    rows > 0 && rows >= settings.exact_below
+}
+
+/// Entries as rows in their order, and their vectors at unit length.
+fn in_order(dimensions: usize, entries: Vec<Entry>) -> Result<(Vec<Row>, Arc<Vectors>), IndexError> {
+    if i32::try_from(entries.len()).is_err() {
+        return Err(IndexError::TooLarge { rows: entries.len() });
+    }
+    let mut parted = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (row, vector) = entry.split();
+        vector.require_dimensions(dimensions).map_err(|source| IndexError::Row { id: row.id, source })?;
+        parted.push((row, unit(vector)));
+    }
+    parted.sort_by(|(left, _), (right, _)| left.order(right));
+    if let Some(pair) = parted.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
+        return Err(IndexError::Repeated { id: pair[0].0.id });
+    }
+    let mut components = vec_in_large_pages(parted.len() * dimensions);
+    let mut rows = Vec::with_capacity(parted.len());
+    for (row, vector) in parted {
+        components.extend_from_slice(vector.as_slice());
+        rows.push(row);
+    }
+    let matrix = Array2::from_shape_vec((rows.len(), dimensions), components)
+        .expect("every vector was checked to be of this width");
+    Ok((rows, Arc::new(Vectors::Memory(matrix))))
 }

@@ -17,7 +17,8 @@ pub enum Builder {
 pub struct Settings {
     /// A sealed segment of fewer rows has no graph and is scanned exactly. Default 4,096.
     pub exact_below: usize,
-    /// So many rows in the tail, and it is sealed; so many dead ones, if they are a quarter of all, and all is built anew.
+    /// So many rows in the tail, and it is sealed; so many dead ones, if they are half as many as live, and all is
+    /// built anew.
     /// At least 1; default 4,096.
     pub tail_limit: usize,
     /// A partition that has not changed for so long becomes one segment. Default 30 s.
@@ -28,10 +29,10 @@ pub struct Settings {
     pub ef_construction: usize,
     /// Who builds graphs. Default the room's own.
     pub builder: Builder,
-    /// Threads that one build runs on; 0, the default, is as many as the machine has.
+    /// Threads that one build runs on; 0, the default, is half as many as the machine has cores.
     pub build_threads: usize,
-    /// Whether graphs are walked by codes of one byte a component, a quarter of the vectors in addition to them; what is
-    /// found is scored by the vectors as they are. Default true.
+    /// Whether graphs are walked, and rows scanned, by codes of one byte a component, a quarter of the vectors in addition
+    /// to them; what is found is scored by the vectors as they are. Default true.
     pub compressed: bool,
     /// The fewest candidates weighed when the graph is searched. Default 128.
     pub ef_search: usize,

@@ -1,9 +1,9 @@
 //! What the writer and the readers share.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::{ArcSwap, Guard};
+use rpds::RedBlackTreeMapSync;
 
 use super::entry::PartitionKey;
 use super::partition::Partition;
@@ -12,8 +12,8 @@ use super::requests::Requests;
 use super::schedule::{lock, step};
 use super::settings::Settings;
 
-/// The partitions that are loaded, by key.
-pub(super) type Partitions = BTreeMap<PartitionKey, Arc<Partition>>;
+/// The partitions that are loaded, by key. A copy with one more shares all but a few nodes with the first.
+pub(super) type Partitions = RedBlackTreeMapSync<PartitionKey, Arc<Partition>>;
 
 /// Only the writer changes which partitions there are.
 pub(super) struct Shared {
@@ -25,7 +25,12 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, partitions: ArcSwap::default(), requests: Requests::default(), popularity: Mutex::default() }
+        Self {
+            settings,
+            partitions: ArcSwap::from_pointee(Partitions::new_sync()),
+            requests: Requests::default(),
+            popularity: Mutex::default(),
+        }
     }
 
     /// The partitions that are loaded now.

@@ -14,8 +14,8 @@ use crate::domain::{EntityRef, Filter, Revision, SourceField};
 
 /// A sealed part of at most so many times the rows that are built is built again with them.
 const MERGE: usize = 2;
-/// Where more than one row in so many is dead, all are built anew.
-const MOST_DEAD: usize = 4;
+/// Where there is a dead row for so many that live, all are built anew.
+const MOST_DEAD: usize = 2;
 
 /// A segment and which of its rows are dead. Cheap to clone.
 #[derive(Clone)]
@@ -105,16 +105,18 @@ impl Snapshot {
     /// A tail of [`Settings::tail_limit`] rows is sealed, together with the sealed parts before it that are at most
     /// [`MERGE`] times as large as what comes to them: so a row is built into a graph about as often as the logarithm of
     /// the partition's size, whoever writes how much, and few graphs are to be searched (the log-structured merge of
-    /// O'Neil et al., 1996). All parts become one where many rows are dead, or when nothing has changed for a while.
+    /// O'Neil et al., 1996). All parts become one where many rows are dead, or when nothing has changed for a while. A
+    /// sealed part that lacks its graph is due at once, with all behind it.
     pub(super) fn rebuild_from(&self, settings: &Settings, now: Instant) -> Option<usize> {
         let (live, dead, tail) = (self.live(), self.dead(), self.tail());
         let limit = settings.tail_limit.max(1);
+        let scanned = self.parts[..self.sealed].iter().position(|part| part.segment.lacks_graph(settings));
         let quiet = now.saturating_duration_since(self.changed_at) >= settings.compact_after;
         if dead >= limit.max(live / MOST_DEAD) || (quiet && (self.sealed > 1 || tail + dead >= limit.div_ceil(16))) {
             return Some(0);
         }
-        if tail < limit {
-            return None;
+        if tail < limit || scanned.is_some() {
+            return scanned;
         }
         let mut from = self.sealed;
         let mut rows = tail;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::IndexError;
 use super::segment::Segment;
+use super::settings::Settings;
 use super::snapshot::Part;
 use crate::domain::Entry;
 
@@ -16,6 +17,7 @@ use crate::domain::Entry;
 /// # Errors
 /// Names an entry of another width, or one that comes twice.
 pub(super) fn push(
+    settings: &Settings,
     parts: &mut Vec<Part>,
     fixed: usize,
     dimensions: usize,
@@ -29,7 +31,7 @@ pub(super) fn push(
         kept -= 1;
         entries.extend(parts[kept].live_entries());
     }
-    let block = Segment::block(dimensions, entries)?;
+    let block = Segment::block(settings, dimensions, entries)?;
     parts.truncate(kept);
     parts.push(Part::new(Arc::new(block)));
     Ok(())
@@ -42,24 +44,24 @@ mod tests {
 
     #[test]
     fn blocks_carry_like_a_binary_counter_and_leave_fixed_parts_alone() {
-        let mut parts = vec![Part::new(Arc::new(Segment::block(4, vec![]).expect("empty")))];
+        let mut parts = vec![Part::new(Arc::new(Segment::block(&Settings::DEFAULT, 4, vec![]).expect("empty")))];
         for place in 0..100 {
-            push(&mut parts, 1, 4, vec![entry_at(place, 4)]).expect("fits");
+            push(&Settings::DEFAULT, &mut parts, 1, 4, vec![entry_at(place, 4)]).expect("fits");
         }
         let sizes: Vec<usize> = parts.iter().map(Part::live).collect();
         assert_eq!(sizes, [0, 64, 32, 4]);
         let fixed = parts.len();
-        push(&mut parts, fixed, 4, (100..200).map(|place| entry_at(place, 4)).collect()).expect("fits");
+        push(&Settings::DEFAULT, &mut parts, fixed, 4, (100..200).map(|place| entry_at(place, 4)).collect()).expect("fits");
         assert_eq!(parts.iter().map(Part::live).collect::<Vec<_>>(), [0, 64, 32, 4, 100]);
     }
 
     #[test]
     fn dead_rows_do_not_survive_a_merge() {
-        let mut parts = vec![Part::new(Arc::new(Segment::block(4, vec![]).expect("empty")))];
+        let mut parts = vec![Part::new(Arc::new(Segment::block(&Settings::DEFAULT, 4, vec![]).expect("empty")))];
         let entry = entry_at(1, 4);
-        push(&mut parts, 1, 4, vec![entry.clone()]).expect("fits");
+        push(&Settings::DEFAULT, &mut parts, 1, 4, vec![entry.clone()]).expect("fits");
         parts[1].kill(&entry.entity, &entry.source_field);
-        push(&mut parts, 1, 4, vec![entry]).expect("fits");
+        push(&Settings::DEFAULT, &mut parts, 1, 4, vec![entry]).expect("fits");
         assert_eq!((parts.len(), parts[1].segment.len(), parts[1].live()), (2, 1, 1));
     }
 }

@@ -1,5 +1,7 @@
 //! The threads that build graphs: their own, and behind all others.
 
+use std::thread::available_parallelism;
+
 use rayon::ThreadPoolBuilder;
 
 use super::error::IndexError;
@@ -9,8 +11,8 @@ use super::settings::Settings;
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// Does the work of a build on threads of its own, as many as the settings say; on the present ones where it is part of
-/// such work already.
+/// Does the work of a build on threads of its own, as many as the settings say or else half as many as there are cores, so
+/// that searches find one free; on the present ones where it is part of such work already.
 ///
 /// # Errors
 /// Where the system gives no threads.
@@ -18,7 +20,11 @@ pub(super) fn build<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Sen
     if rayon::current_thread_index().is_some() {
         return Ok(work());
     }
-    let pool = ThreadPoolBuilder::new().num_threads(settings.build_threads);
+    let threads = match settings.build_threads {
+        0 => available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        given => given,
+    };
+    let pool = ThreadPoolBuilder::new().num_threads(threads);
     let pool = pool.thread_name(|at| format!("graph builder {at}")).start_handler(|_| step_back());
     Ok(pool.build().map_err(IndexError::Threads)?.install(work))
 }

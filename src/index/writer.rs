@@ -76,9 +76,11 @@ impl IndexWriter {
             Some(partition) => partition.show(snapshot),
             None => {
                 let known = self.shared.popularity().forget(&built.key);
-                self.change_partitions(|partitions| {
-                    partitions.insert(built.key, Arc::new(Partition::new(snapshot, known.uses, now)));
-                });
+                let partition = Partition::new(snapshot, known.uses, now);
+                if let Some(census) = &mut self.census {
+                    census.add(known.uses, partition.bytes());
+                }
+                self.shared.show(self.shared.partitions().insert(built.key, Arc::new(partition)));
             }
         }
     }
@@ -109,7 +111,7 @@ impl IndexWriter {
         }
         let entries: Vec<Entry> = coming.into_values().flatten().collect();
         let fixed = self.rebuilds_mut().running.get(key).map_or(next.sealed, |running| running.base.parts.len());
-        tail::push(&mut next.parts, fixed, next.dimensions, entries)?;
+        tail::push(&self.shared.settings, &mut next.parts, fixed, next.dimensions, entries)?;
         next.revision = revision;
         next.confirmed_at = next.confirmed_at.max(Some(now));
         partition.show(next);
@@ -173,9 +175,16 @@ impl IndexWriter {
 
     fn remove_all(&mut self, keys: &[PartitionKey]) {
         keys.iter().for_each(|key| self.abandon_rebuild(key));
-        let mut gone = Vec::new();
-        self.change_partitions(|partitions| gone.extend(keys.iter().filter_map(|key| partitions.remove(key))));
-        gone.iter().for_each(|partition| partition.leave());
+        let mut left = Partitions::clone(&self.shared.partitions());
+        let gone: Vec<_> = keys.iter().filter_map(|key| left.get(key).cloned()).collect();
+        keys.iter().for_each(|key| _ = left.remove_mut(key));
+        self.shared.show(left);
+        for partition in gone {
+            if let Some(census) = &mut self.census {
+                census.remove(partition.uses.get(), partition.bytes());
+            }
+            partition.leave();
+        }
     }
 
     /// Whether a partition that was asked for may be loaded: where there is room for it, or it was asked for more often
@@ -184,7 +193,7 @@ impl IndexWriter {
     pub fn admits(&mut self, key: &PartitionKey) -> bool {
         let shared = Arc::clone(&self.shared);
         let mut popularity = shared.popularity();
-        if popularity.grows_old(shared.partitions().len()) {
+        if popularity.grows_old(shared.partitions().size()) {
             shared.partitions().values().for_each(|partition| partition.uses.halve());
             self.census = None;
         }
@@ -263,13 +272,6 @@ impl IndexWriter {
     fn next_generation(&mut self) -> u64 {
         self.generations += 1;
         self.generations
-    }
-
-    fn change_partitions(&mut self, change: impl FnOnce(&mut Partitions)) {
-        self.census = None;
-        let mut partitions = Partitions::clone(&self.shared.partitions());
-        change(&mut partitions);
-        self.shared.show(partitions);
     }
 }
 
@@ -394,6 +396,35 @@ mod tests {
         assert_eq!(view.check(), Ok(()));
         let live = [0, 1, 2, 3, 4].map(|number| view.vectors_of(&entity(number)).len());
         assert_eq!(live, [4, 0, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_partition_is_scanned_until_its_graph_is_built() {
+        let (mut writer, reader) = open(Settings { exact_below: 300, exact_filter_below: 0, ..Settings::default() });
+        let (key, now) = (partition(1), Instant::now());
+        let entries = (0..400).map(|place| entry_at(place, DIMENSIONS)).collect();
+        let mut shown = Built::build_to_be_shown(reader.settings(), &key, DIMENSIONS, entries, Revision(1)).expect("good");
+        assert!(shown.lacks_graph(reader.settings()));
+        let in_memory = shown.segment.bytes();
+        let folder = tempfile::tempdir().expect("a folder");
+        shown.move_vectors_to_disk(folder.path()).expect("room for it");
+        assert_eq!(in_memory - shown.segment.bytes(), 400 * DIMENSIONS as u64 * 4, "it is scanned by codes");
+        writer.publish(shown, now);
+        writer.apply(&key, vec![delete(1), put(200)], Revision(2), now).expect("fits");
+        let answer = |wanted| {
+            let view = reader.partition(&key, now).expect("loaded");
+            assert_eq!(view.check(), Ok(()));
+            let found = view.search(&vector(1, DIMENSIONS), 9, &Filter::default()).expect("fits");
+            assert_eq!(found.served_by, wanted);
+            (found.hits, view.digest())
+        };
+        let scanned = answer(ServedBy::MirrorExact);
+        let rebuild = writer.rebuild_due(&key, now).expect("due at once");
+        let built = rebuild.run().expect("good rows");
+        assert!(built.is_whole() && !built.lacks_graph(reader.settings()));
+        writer.install(built, now);
+        assert!(writer.rebuild_due(&key, now).is_none());
+        assert_eq!(answer(ServedBy::MirrorHnsw), scanned);
     }
 
     #[test]

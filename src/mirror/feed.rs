@@ -211,7 +211,7 @@ impl Mirror {
         match (work, built) {
             (Work::Load(source), Ok(built)) => {
                 self.paused.remove(&key);
-                if source == Source::Table {
+                if source == Source::Table && !built.lacks_graph(self.reader.settings()) {
                     self.keep(&built);
                 }
                 self.writer.publish(built, Instant::now());

@@ -65,7 +65,7 @@ pub(super) async fn load(
     current_rows(&mut transaction, &model, |row| entries.push(row), report).await?;
     transaction.commit().await?;
     let building = tasks.spawn_blocking(move || {
-        let mut built = Built::build(&settings, &key, model.dimensions, entries, revision)?;
+        let mut built = Built::build_to_be_shown(&settings, &key, model.dimensions, entries, revision)?;
         if let Some(snapshots) = snapshots {
             snapshots.take_vectors(&mut built);
         }

@@ -99,6 +99,13 @@ async fn a_graph_finds_nearly_all() {
     let vectors = mixture(3_000, 3);
     let revision = fill(&mut acme, &vectors).await;
     acme.mirrored().await;
+    // Until its graph is built, the partition is scanned.
+    while !service.running.application().index().status()[0].graph {
+        let query = &vectors[0];
+        let answer = acme.search.search(near(query, 10, revision)).await.unwrap().into_inner();
+        let ids: Vec<String> = truth(&service, &acme, query, 10).await.into_iter().map(|(id, _)| id).collect();
+        assert!(answer.served_by() == ServedBy::MirrorHnsw || found(&answer) == ids);
+    }
     let (mut right, mut wanted) = (0, 0);
     for query in mixture(50, 4) {
         let mirror = acme.search.search(near(&query, 10, revision)).await.unwrap().into_inner();
