@@ -128,8 +128,20 @@ impl Client {
         for (mut took, by) in [(by_postgres, "Postgres"), (scanned, "scans of memory")] {
             took.sort_unstable_by(f64::total_cmp);
             if let Some(longest) = took.last() {
-                println!("  {} searches answered by {by}, p50 {:.1} ms, at most {longest:.0} ms", took.len(), at(&took, 0.5));
+                println!(
+                    "  {} searches answered by {by}, p50 {:.1} ms, at most {longest:.0} ms",
+                    took.len(),
+                    at(&took, 0.5)
+                );
             }
+        }
+    }
+
+    /// Searches until the mirror answers by a graph, or, where there are too few rows for one, at all.
+    pub(crate) async fn warm(&self, data: &Data) {
+        let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
+        while self.search(&data.queries[0]).await.served_by() != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -201,8 +213,15 @@ impl Client {
         Load::of(clients, took, begun.elapsed(), server.cpu_seconds() - cpu)
     }
 
-    /// One caller searches while another upserts at a steady rate.
-    pub(crate) async fn load_while_writing(&self, data: &Data, rate: u64, seconds: u64, server: &Child) -> Load {
+    /// One caller searches, or calls another server, while this one upserts at a steady rate.
+    pub(crate) async fn load_while_writing(
+        &self,
+        searching: &Self,
+        data: &Data,
+        rate: u64,
+        seconds: u64,
+        server: &Child,
+    ) -> Load {
         let writer = self.clone();
         let rows = data.rows.clone();
         let mut writing = JoinSet::new();
@@ -216,7 +235,7 @@ impl Client {
                 writer.upsert((0..batch).map(of)).await;
             }
         });
-        let load = self.load(data, 1, seconds, server).await;
+        let load = searching.load(data, 1, seconds, server).await;
         writing.shutdown().await;
         load
     }

@@ -1,14 +1,15 @@
 //! Measures searches over gRPC against an echo of the same messages and against pgvector, in one run on one machine.
 //!
 //! ```sh
-//! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--ef N] [--vectors FILE]
+//! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--vectors FILE]
 //!     [--texts FILE] [--mixed N] [--writes N] [--tenants N] [--memory-mib N] [--ingest-texts N]
 //! ```
 //!
 //! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
-//! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. `--writes N` upserts N
-//! vectors a second while searches run. `--tenants N` shares the rows among N organizations of skewed sizes and measures
+//! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. Each is compared at the
+//! least effort that reaches a recall. `--writes N` upserts N vectors a second while searches run, a tenth of it, and three
+//! times as many. `--tenants N` shares the rows among N organizations of skewed sizes and measures
 //! a skewed load instead, with `--memory-mib` for the mirror. `--ingest-texts N` measures instead how fast N of the texts
 //! come in, against the embedder alone.
 #![allow(clippy::unwrap_used)]
@@ -35,6 +36,10 @@ mod data;
 
 /// How many results are asked for and compared.
 const K: usize = 10;
+/// What is compared is what reaches these recalls, by the least of these ef_search, with so many callers.
+const RECALLS: [f64; 2] = [0.95, 0.99];
+const EFS: [usize; 15] = [16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 400, 600, 1_000];
+const CLIENTS: [usize; 2] = [1, 4];
 
 fn main() {
     let options = Options::from_arguments(std::env::args().skip(1));
@@ -77,45 +82,72 @@ async fn measure(options: &Options) {
     kindred.stop();
     print!("from the snapshot: ");
     let begun = Instant::now();
-    let kindred = Child::kindred(options, &database);
-    let client = Client::connect(&kindred, &key).await;
+    let mut kindred = Child::kindred(options, &database);
+    let mut client = Client::connect(&kindred, &key).await;
     client.until_hot(&data, begun).await;
 
     let truth = peer::truth(&data);
-    let recall = client.recall(&data, &truth).await;
     let echo = Child::echo();
     let floor = Client::connect(&echo, &key).await;
     println!("\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>12}", "", "recall@10", "QPS", "p50 ms", "p99 ms", "CPU µs/query");
-    let mut rows: Vec<(usize, Load, Load)> = Vec::new();
-    for clients in [1, 4] {
-        let ours = client.load(&data, clients, options.seconds, &kindred).await;
-        let echoed = floor.load(&data, clients, options.seconds, &echo).await;
-        ours.print(&format!("kindred, {clients} at once"), Some(recall));
-        echoed.print(&format!("tonic echo, {clients} at once"), None);
-        rows.push((clients, ours, echoed));
+    let mut measured: Vec<(f64, Load, Load)> = Vec::new();
+    let mut efs = EFS.into_iter();
+    for wanted in RECALLS {
+        let mut recall = 0.0;
+        let mut ef = 0;
+        while recall < wanted {
+            let Some(next) = efs.next() else { panic!("no ef reaches a recall of {wanted}") };
+            ef = next;
+            kindred.stop();
+            kindred = Child::kindred(&Options { ef, ..options.clone() }, &database);
+            client = Client::connect(&kindred, &key).await;
+            client.warm(&data).await;
+            recall = client.recall(&data, &truth).await;
+        }
+        for clients in CLIENTS {
+            let ours = client.load(&data, clients, options.seconds, &kindred).await;
+            let echoed = floor.load(&data, clients, options.seconds, &echo).await;
+            ours.print(&format!("kindred, ef {ef}, {clients} at once"), Some(recall));
+            echoed.print(&format!("tonic echo, {clients} at once"), None);
+            measured.push((wanted, ours, echoed));
+        }
     }
-    echo.stop();
     println!("kindred's own memory: {:.0} MB", kindred.own_megabytes());
     let peers = peer::pgvector(&database.url("kindred_owner"), &data, &truth, options.seconds).await;
-    for (clients, ours, echoed) in &rows {
+    for (wanted, ours, echoed) in &measured {
         println!(
-            "{clients} at once: {:.2} x the CPU and {:.2} x the QPS of the echo",
+            "recall {wanted}, {} at once: {:.2} x the CPU and {:.2} x the QPS of the echo",
+            ours.clients,
             ours.cpu_microseconds / echoed.cpu_microseconds,
             ours.qps / echoed.qps
         );
-        for (name, recall, load) in peers.iter().filter(|(_, _, load)| load.clients == *clients) {
-            println!("{clients} at once: {:.2} x the QPS of {name} at recall {recall:.3}", ours.qps / load.qps);
+        for (_, load) in peers.iter().filter(|(of, load)| of == wanted && load.clients == ours.clients) {
+            println!(
+                "recall {wanted}, {} at once: {:.2} x the QPS of pgvector; the echo {:.2} x",
+                ours.clients,
+                ours.qps / load.qps,
+                echoed.qps / load.qps
+            );
         }
     }
-    for rate in [options.writes / 10, options.writes].into_iter().filter(|rate| *rate > 0) {
-        let ours = client.load_while_writing(&data, rate, options.seconds.max(20), &kindred).await;
-        ours.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
-        println!("p99 while writing / p99 at rest: {:.2}", ours.p99_ms / rows[0].1.p99_ms);
-    }
     if options.writes > 0 {
+        let seconds = options.seconds.max(20);
+        let rest = client.load(&data, 1, seconds, &kindred).await;
+        rest.print("kindred, 1 at once, no writes", None);
+        for rate in [options.writes / 10, options.writes, options.writes * 3] {
+            let ours = client.load_while_writing(&client, &data, rate, seconds, &kindred).await;
+            ours.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
+            println!("p99 while writing / p99 at rest: {:.2}", ours.p99_ms / rest.p99_ms);
+        }
+        // What the machine alone does to calls meanwhile.
+        let rest = floor.load(&data, 1, seconds, &echo).await;
+        let echoed = client.load_while_writing(&floor, &data, options.writes, seconds, &echo).await;
+        echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
+        println!("p99 while writing / p99 at rest: {:.2}", echoed.p99_ms / rest.p99_ms);
         let rate = client.upsert_singly(&data, 16, options.seconds).await;
         println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
     }
+    echo.stop();
     kindred.stop();
     database.stop().await;
 }

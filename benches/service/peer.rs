@@ -10,9 +10,9 @@ use pgvector::Vector;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::K;
 use crate::client::Load;
 use crate::data::Data;
+use crate::{CLIENTS, EFS, K, RECALLS};
 
 /// The best ten rows of each query, by brute force.
 pub(crate) fn truth(data: &Data) -> Vec<Vec<usize>> {
@@ -38,8 +38,8 @@ pub(crate) async fn settle(url: &str, owner: &Database, model: &Model) {
     println!("in pgvector's index after {:.1} s", begun.elapsed().as_secs_f64());
 }
 
-/// Searches at the least ef_search that reaches a recall of 0.95, and 0.99, by one and by four connections.
-pub(crate) async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], seconds: u64) -> Vec<(String, f64, Load)> {
+/// Searches at the least ef_search that reaches each recall; tells which was wanted, and how each load went.
+pub(crate) async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], seconds: u64) -> Vec<(f64, Load)> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let begun = Instant::now();
     let make = format!(
@@ -53,23 +53,19 @@ pub(crate) async fn pgvector(url: &str, data: &Data, truth: &[Vec<usize>], secon
     sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await.unwrap();
     println!("pgvector: the rows copied and indexed in {:.1} s", begun.elapsed().as_secs_f64());
     let mut measured = Vec::new();
-    let mut efs = [16, 24, 32, 48, 64, 96, 128, 192, 256, 400, 600, 1_000].into_iter();
-    for wanted in [0.95, 0.99] {
-        let mut reached = None;
-        for ef in efs.by_ref() {
+    let mut efs = EFS.into_iter();
+    for wanted in RECALLS {
+        let (mut recalled, mut ef) = (0.0, 0);
+        while recalled < wanted {
+            let Some(next) = efs.next() else { return measured };
+            ef = next;
             set_ef(&mut connection, ef).await;
-            let recall = recall(&mut connection, data, truth).await;
-            if recall >= wanted {
-                reached = Some((ef, recall));
-                break;
-            }
+            recalled = recall(&mut connection, data, truth).await;
         }
-        let Some((ef, recall)) = reached else { break };
-        for clients in [1, 4] {
-            let name = format!("pgvector, ef {ef}, {clients} at once");
+        for clients in CLIENTS {
             let load = load(url, data, ef, clients, seconds).await;
-            load.print(&name, Some(recall));
-            measured.push((format!("pgvector (ef {ef})"), recall, load));
+            load.print(&format!("pgvector, ef {ef}, {clients} at once"), Some(recalled));
+            measured.push((wanted, load));
         }
     }
     measured

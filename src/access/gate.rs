@@ -8,7 +8,7 @@ use moka::future::Cache;
 
 use super::AccessError;
 use super::key::PresentedKey;
-use crate::store::{Database, StoreError};
+use crate::store::{Database, ModelCatalog, StoreError};
 use crate::tenancy::{Caller, Subject};
 
 /// Checks credentials; verdicts are kept for a few seconds, which is how long a revoked key may still work. Cheap to
@@ -16,16 +16,17 @@ use crate::tenancy::{Caller, Subject};
 #[derive(Clone)]
 pub struct Gate {
     database: Database,
+    catalog: ModelCatalog,
     /// By the digest of the whole credential: no secret is kept. Refusals are kept too, so that guessing costs the
     /// database nothing.
     verdicts: Cache<[u8; 32], Result<Caller, AccessError>>,
 }
 
 impl Gate {
-    /// A gate whose verdicts hold for `verdicts_hold`.
-    pub fn new(database: Database, verdicts_hold: Duration) -> Self {
+    /// A gate whose verdicts hold for `verdicts_hold`. It tells the catalog of the models of whom it lets in.
+    pub fn new(database: Database, catalog: ModelCatalog, verdicts_hold: Duration) -> Self {
         let verdicts = Cache::builder().max_capacity(100_000).time_to_live(verdicts_hold).build();
-        Self { database, verdicts }
+        Self { database, catalog, verdicts }
     }
 
     /// The caller behind the value of an `authorization` header.
@@ -44,20 +45,21 @@ impl Gate {
         self.verdicts
             .try_get_with(digest, self.judge(presented))
             .await
-            .map_err(|error: Arc<StoreError>| AccessError::Store(error))?
+            .map_err(|error: Arc<Arc<StoreError>>| AccessError::Store(Arc::unwrap_or_clone(error)))?
     }
 
-    async fn judge(&self, presented: PresentedKey) -> Result<Result<Caller, AccessError>, StoreError> {
+    async fn judge(&self, presented: PresentedKey) -> Result<Result<Caller, AccessError>, Arc<StoreError>> {
         let mut transaction = self.database.tenant("api_key", presented.organization).await?;
-        let key = transaction.api_key(presented.id).await?;
+        let key = transaction.api_key(presented.id).await?.filter(|key| presented.matches(key, Utc::now()));
+        let Some(key) = key else { return Ok(Err(AccessError::Refused)) };
+        // What it may ask for needs these, and a transaction is open.
+        let models = transaction.organization_models().await?;
         transaction.commit().await?;
-        Ok(match key.filter(|key| presented.matches(key, Utc::now())) {
-            Some(key) => Ok(Caller {
-                organization: key.organization,
-                role: key.role,
-                subject: Subject::Key { id: key.id, user: key.user },
-            }),
-            None => Err(AccessError::Refused),
-        })
+        self.catalog.keep(key.organization, models).await?;
+        Ok(Ok(Caller {
+            organization: key.organization,
+            role: key.role,
+            subject: Subject::Key { id: key.id, user: key.user },
+        }))
     }
 }

@@ -93,6 +93,11 @@ pub(crate) fn shorten(text: &str) -> String {
 pub struct ModelId(String);
 
 impl ModelId {
+    /// The id that comes before all others.
+    pub fn first() -> Self {
+        Self("-".to_owned())
+    }
+
     /// The id as text; safe to stand in SQL as a literal, since its alphabet holds no quote.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -79,9 +79,14 @@ impl Census {
         self.partitions = self.partitions.saturating_sub(1);
     }
 
+    /// The bytes of all of them.
+    pub(super) fn bytes(&self) -> u64 {
+        self.by_uses.iter().sum()
+    }
+
     /// Whether there is room for one of which so much is known, beside those that are used as often.
     pub(super) fn admits(&self, known: Known, budget: u64) -> bool {
-        let bytes: u64 = self.by_uses.iter().sum();
+        let bytes = self.bytes();
         let less_used: u64 = self.by_uses[..usize::from(known.uses)].iter().sum();
         let coming = known.bytes.unwrap_or_else(|| bytes / self.partitions.max(1) as u64);
         bytes + coming <= budget + less_used

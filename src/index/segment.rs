@@ -45,7 +45,8 @@ impl Segment {
     /// Names a row of another width, or one that comes twice.
     pub(super) fn sealed(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
         let (rows, vectors) = in_order(dimensions, entries)?;
-        let graph = wants_graph(settings, rows.len()).then(|| FlatGraph::build(vectors.clone(), settings)).transpose()?;
+        let graph =
+            wants_graph(settings, rows.len()).then(|| FlatGraph::build(vectors.clone(), settings)).transpose()?;
         Ok(Self::of_parts(settings, rows, vectors, graph))
     }
 

@@ -51,7 +51,8 @@ mod tests {
         let sizes: Vec<usize> = parts.iter().map(Part::live).collect();
         assert_eq!(sizes, [0, 64, 32, 4]);
         let fixed = parts.len();
-        push(&Settings::DEFAULT, &mut parts, fixed, 4, (100..200).map(|place| entry_at(place, 4)).collect()).expect("fits");
+        push(&Settings::DEFAULT, &mut parts, fixed, 4, (100..200).map(|place| entry_at(place, 4)).collect())
+            .expect("fits");
         assert_eq!(parts.iter().map(Part::live).collect::<Vec<_>>(), [0, 64, 32, 4, 100]);
     }
 

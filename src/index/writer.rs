@@ -17,7 +17,7 @@ use super::shared::{Partitions, Shared};
 use super::snapshot::{Part, Snapshot};
 use super::tail;
 use crate::domain::{Delta, Entry};
-use crate::domain::{EntityRef, OrganizationId, Revision, SourceField};
+use crate::domain::{EntityRef, ModelId, OrganizationId, Revision, SourceField};
 
 /// Opens an empty index.
 pub fn open(settings: Settings) -> (IndexWriter, IndexReader) {
@@ -26,8 +26,8 @@ pub fn open(settings: Settings) -> (IndexWriter, IndexReader) {
     (writer, IndexReader { shared })
 }
 
-/// So many questions are answered by one census, though searches go on: looking at every partition for each would take
-/// longer than loading one.
+/// So many questions are answered by one census, though searches count on: looking at every partition for each would take
+/// longer than loading one. What partitions take is always as the writer left it.
 const CENSUS_HOLDS: usize = 64;
 
 /// Changes partitions and shows the changes to readers.
@@ -73,7 +73,7 @@ impl IndexWriter {
             parts: vec![Part::new(built.segment)],
         };
         match shown {
-            Some(partition) => partition.show(snapshot),
+            Some(partition) => self.show(&partition, snapshot),
             None => {
                 let known = self.shared.popularity().forget(&built.key);
                 let partition = Partition::new(snapshot, known.uses, now);
@@ -114,7 +114,7 @@ impl IndexWriter {
         tail::push(&self.shared.settings, &mut next.parts, fixed, next.dimensions, entries)?;
         next.revision = revision;
         next.confirmed_at = next.confirmed_at.max(Some(now));
-        partition.show(next);
+        self.show(&partition, next);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl IndexWriter {
         next.parts.extend(fresh);
         next.generation = self.next_generation();
         next.generation_since = now;
-        partition.show(next);
+        self.show(&partition, next);
     }
 
     /// Gives a rebuild up, so that another may become due. What it still builds will be dropped.
@@ -191,23 +191,36 @@ impl IndexWriter {
     /// than every one that would have to leave. So a look at one cold partition after another drives out none that is in
     /// use. One of unknown size is taken for an average one.
     pub fn admits(&mut self, key: &PartitionKey) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let mut popularity = shared.popularity();
-        if popularity.grows_old(shared.partitions().size()) {
-            shared.partitions().values().for_each(|partition| partition.uses.halve());
+        let mut popularity = self.shared.popularity();
+        if popularity.grows_old(self.shared.partitions().size()) {
+            self.shared.partitions().values().for_each(|partition| partition.uses.halve());
             self.census = None;
         }
         let known = popularity.of(key);
         drop(popularity);
-        let census = self.census.take().filter(|census| census.answers < CENSUS_HOLDS);
-        let mut census = census.unwrap_or_else(|| {
-            let partitions = shared.partitions();
+        let budget = self.shared.settings.memory_budget_bytes;
+        self.census().admits(known, budget)
+    }
+
+    /// The present census, or a new one where that has answered often.
+    fn census(&mut self) -> &mut Census {
+        self.census.take_if(|census| census.answers >= CENSUS_HOLDS);
+        let census = self.census.get_or_insert_with(|| {
+            let partitions = self.shared.partitions();
             Census::of(partitions.values().map(|partition| (partition.uses.get(), partition.bytes())))
         });
-        let admitted = census.admits(known, shared.settings.memory_budget_bytes);
         census.answers += 1;
-        self.census = Some(census);
-        admitted
+        census
+    }
+
+    /// Shows another snapshot of a partition.
+    fn show(&mut self, partition: &Partition, snapshot: Snapshot) {
+        let (uses, before) = (partition.uses.get(), partition.bytes());
+        partition.show(snapshot);
+        if let Some(census) = &mut self.census {
+            census.remove(uses, before);
+            census.add(uses, partition.bytes());
+        }
     }
 
     /// How often a partition that is not loaded was asked for lately.
@@ -218,12 +231,12 @@ impl IndexWriter {
     /// Unloads partitions, the least used lately first and among them the least recently used, until the rest is within
     /// the memory budget; never the one that is used most. Answers which ones.
     pub fn evict_over_budget(&mut self) -> Vec<PartitionKey> {
-        let partitions = Arc::clone(&self.shared.partitions());
-        let mut bytes: u64 = partitions.values().map(|partition| partition.bytes()).sum();
         let budget = self.shared.settings.memory_budget_bytes;
+        let mut bytes = self.census().bytes();
         if bytes <= budget {
             return Vec::new();
         }
+        let partitions = Partitions::clone(&self.shared.partitions());
         let by_use = |(key, partition): (_, &Arc<Partition>)| (partition.uses.get(), partition.used_at(), key);
         let mut by_use: Vec<(u8, Instant, &PartitionKey)> = partitions.iter().map(by_use).collect();
         by_use.sort_unstable();
@@ -245,8 +258,10 @@ impl IndexWriter {
     /// The partitions that are loaded, of one organization or of all, and the revisions they show, by key.
     pub fn loaded(&self, only: Option<OrganizationId>) -> Vec<(PartitionKey, Revision)> {
         let partitions = self.shared.partitions();
-        let wanted = partitions.iter().filter(|(key, _)| only.is_none_or(|only| only == key.organization));
-        wanted.map(|(key, partition)| (key.clone(), partition.snapshot().revision)).collect()
+        let shows = |(key, partition): (&PartitionKey, &Arc<Partition>)| (key.clone(), partition.snapshot().revision);
+        let Some(organization) = only else { return partitions.iter().map(shows).collect() };
+        let from = PartitionKey { organization, model: ModelId::first() };
+        partitions.range(from..).take_while(|(key, _)| key.organization == organization).map(shows).collect()
     }
 
     /// Whether a partition is loaded.
@@ -403,7 +418,8 @@ mod tests {
         let (mut writer, reader) = open(Settings { exact_below: 300, exact_filter_below: 0, ..Settings::default() });
         let (key, now) = (partition(1), Instant::now());
         let entries = (0..400).map(|place| entry_at(place, DIMENSIONS)).collect();
-        let mut shown = Built::build_to_be_shown(reader.settings(), &key, DIMENSIONS, entries, Revision(1)).expect("good");
+        let mut shown =
+            Built::build_to_be_shown(reader.settings(), &key, DIMENSIONS, entries, Revision(1)).expect("good");
         assert!(shown.lacks_graph(reader.settings()));
         let in_memory = shown.segment.bytes();
         let folder = tempfile::tempdir().expect("a folder");

@@ -48,7 +48,7 @@ pub(super) async fn load(
 ) -> Result<(Built, Source), MirrorError> {
     let model = model_of(&database, &key).await?;
     let settings = *index.settings();
-    if let Some(snapshots) = snapshots.clone() {
+    if let Some(snapshots) = snapshots.clone().filter(|snapshots| snapshots.has(&key)) {
         let mut transaction = database.tenant("mirror_snapshot", key.organization).await?;
         let (newest, oldest) = transaction.revision().await?;
         transaction.commit().await?;

@@ -42,6 +42,11 @@ impl Snapshots {
         Self { folder, limit: 0, database, takes_vectors: false }
     }
 
+    /// Whether something lies where a partition's snapshot would.
+    pub(super) fn has(&self, key: &PartitionKey) -> bool {
+        self.path(key).exists()
+    }
+
     /// The snapshot of a partition, where there is one that the change log leads on from: of a revision from `oldest` to
     /// `newest`. Reads the disk, and removes what cannot be used.
     pub(super) fn load(

@@ -233,7 +233,7 @@ fn services(
     let search = SearchSettings { max_staleness: config.max_staleness, ..SearchSettings::default() };
     let searcher = Searcher::new(database.clone(), catalog.clone(), embedders.clone(), index.clone(), search);
     Services {
-        gate: Gate::new(database.clone(), VERDICTS_HOLD),
+        gate: Gate::new(database.clone(), catalog.clone(), VERDICTS_HOLD),
         ingestor: Ingestor::new(
             database.clone(),
             catalog.clone(),

@@ -16,6 +16,8 @@ type Known = Arc<Vec<(Arc<Model>, ModelStatus)>>;
 pub struct ModelCatalog {
     database: Database,
     kept: Cache<OrganizationId, Known>,
+    /// Every model, whosever it is.
+    models: Cache<(), Arc<Vec<Arc<Model>>>>,
 }
 
 /// A model cannot be used.
@@ -63,7 +65,19 @@ impl ModelCatalog {
     /// A catalog that keeps what it read for `kept_for`.
     pub fn new(database: Database, kept_for: Duration) -> Self {
         let kept = Cache::builder().max_capacity(100_000).time_to_live(kept_for).build();
-        Self { database, kept }
+        let models = Cache::builder().max_capacity(1).time_to_live(kept_for).build();
+        Self { database, kept, models }
+    }
+
+    /// Keeps what somebody read of an organization anyway, for those who are about to ask.
+    pub async fn keep(
+        &self,
+        organization: OrganizationId,
+        statuses: Vec<(ModelId, ModelStatus)>,
+    ) -> Result<(), Arc<StoreError>> {
+        let known = self.known(statuses).await?;
+        self.kept.insert(organization, known).await;
+        Ok(())
     }
 
     /// The model to read with: the named one, or the active one.
@@ -92,7 +106,7 @@ impl ModelCatalog {
         organization: OrganizationId,
         wanted: Option<&ModelId>,
     ) -> Result<(Arc<Model>, ModelStatus), CatalogError> {
-        let models = self.kept.try_get_with(organization, self.read(organization)).await?;
+        let models = self.kept.try_get_with(organization, self.read(organization)).await.map_err(Arc::unwrap_or_clone)?;
         let found = match wanted {
             Some(id) => models.iter().find(|(model, _)| model.id == *id),
             None => models.iter().find(|(_, status)| *status == ModelStatus::Active),
@@ -111,15 +125,30 @@ impl ModelCatalog {
         }
     }
 
-    async fn read(&self, organization: OrganizationId) -> Result<Known, StoreError> {
-        let known = self.database.models().await?;
+    async fn read(&self, organization: OrganizationId) -> Result<Known, Arc<StoreError>> {
         let mut transaction = self.database.tenant("organization_models", organization).await?;
         let statuses = transaction.organization_models().await?;
         transaction.commit().await?;
-        let models = statuses.into_iter().filter_map(|(id, status)| {
-            let model = known.iter().find(|model| model.id == id)?;
-            Some((Arc::new(model.clone()), status))
+        self.known(statuses).await
+    }
+
+    async fn known(&self, statuses: Vec<(ModelId, ModelStatus)>) -> Result<Known, Arc<StoreError>> {
+        let mut models = self.models().await?;
+        let is_known = |id: &ModelId, models: &[Arc<Model>]| models.iter().any(|model| model.id == *id);
+        if !statuses.iter().all(|(id, _)| is_known(id, &models)) {
+            // It was registered since.
+            self.models.invalidate(&()).await;
+            models = self.models().await?;
+        }
+        let known = statuses.into_iter().filter_map(|(id, status)| {
+            let model = models.iter().find(|model| model.id == id)?;
+            Some((Arc::clone(model), status))
         });
-        Ok(Arc::new(models.collect()))
+        Ok(Arc::new(known.collect()))
+    }
+
+    async fn models(&self) -> Result<Arc<Vec<Arc<Model>>>, Arc<StoreError>> {
+        let read = async { Ok(Arc::new(self.database.models().await?.into_iter().map(Arc::new).collect())) };
+        self.models.try_get_with((), read).await
     }
 }
