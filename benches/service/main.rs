@@ -134,6 +134,8 @@ async fn measure(options: &Options) {
         let seconds = options.seconds.max(20);
         let rest = client.load(&data, 1, seconds, &kindred).await;
         rest.print("kindred, 1 at once, no writes", None);
+        let rate = client.upsert_singly(&data, 16, options.seconds).await;
+        println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
         for rate in [options.writes / 10, options.writes, options.writes * 3] {
             let ours = client.load_while_writing(&client, &data, rate, seconds, &kindred).await;
             ours.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
@@ -144,8 +146,6 @@ async fn measure(options: &Options) {
         let echoed = client.load_while_writing(&floor, &data, options.writes, seconds, &echo).await;
         echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
         println!("p99 while writing / p99 at rest: {:.2}", echoed.p99_ms / rest.p99_ms);
-        let rate = client.upsert_singly(&data, 16, options.seconds).await;
-        println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
     }
     echo.stop();
     kindred.stop();

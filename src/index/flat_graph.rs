@@ -181,16 +181,20 @@ impl FlatGraph {
 
     /// The `k` best admitted rows of the candidates, by their vectors as they are.
     fn rescored(&self, query: &[f32], k: usize, admission: &Admission<'_>, candidates: &[Candidate]) -> Vec<Scored> {
-        const AHEAD: usize = 2;
+        const AHEAD: usize = 3;
         let matrix = self.vectors.view();
-        let vector = |candidate: &Candidate| row_of(matrix, self.nodes.first_row(candidate.node()));
-        candidates.iter().take(AHEAD).for_each(|candidate| prefetch(vector(candidate)));
-        let scored = candidates.iter().enumerate().flat_map(|(at, candidate)| {
-            if let Some(ahead) = candidates.get(at + AHEAD) {
-                prefetch(vector(ahead));
+        // Where vectors lie is looked up for all at once: nothing waits for it then.
+        let placed: Vec<(u32, &[f32])> = candidates
+            .iter()
+            .map(|candidate| (candidate.node(), row_of(matrix, self.nodes.first_row(candidate.node()))))
+            .collect();
+        placed.iter().take(AHEAD).for_each(|(_, vector)| prefetch(vector));
+        let scored = placed.iter().enumerate().flat_map(|(at, (node, vector))| {
+            if let Some((_, ahead)) = placed.get(at + AHEAD) {
+                prefetch(ahead);
             }
-            let score = cosine(query, vector(candidate));
-            let rows = self.nodes.rows_of(candidate.node()).iter().filter(|row| admission.admits(**row));
+            let score = cosine(query, vector);
+            let rows = self.nodes.rows_of(*node).iter().filter(|row| admission.admits(**row));
             rows.map(move |row| (*row, score))
         });
         best(scored, k)

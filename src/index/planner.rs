@@ -14,7 +14,8 @@ const FEW: usize = 10;
 const NODES_A_CANDIDATE: f64 = 12.0;
 /// A scan tries as hard as can be, whatever it is told.
 const EXACT: Effort = Effort { ef: 0, most: 0 };
-/// How many chunks are fetched for each entity that is wanted, and how much more when that was not enough.
+/// How many chunks are fetched for each entity that is wanted, where entities have several, and how much more when that was
+/// not enough.
 const FETCH: usize = 2;
 const FETCH_MORE: usize = 4;
 
@@ -43,7 +44,12 @@ pub(super) fn entities(
     admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
-    entities_from(segment, query, k, k.saturating_mul(FETCH), admission, settings)
+    entities_from(segment, query, k, to_fetch(segment, k), admission, settings)
+}
+
+/// How many chunks are fetched at first for so many entities.
+fn to_fetch(segment: &Segment, k: usize) -> usize {
+    if segment.has_a_row_an_entity() { k } else { k.saturating_mul(FETCH) }
 }
 
 /// Of each list [`entities`]: a number of results and what is admitted makes a list. Those for which the graph is best are
@@ -56,13 +62,13 @@ pub(super) fn entities_of_lists(
 ) -> Vec<(Vec<Scored>, ServedBy)> {
     let effort = |(k, admission): &(usize, Admission<'_>)| {
         segment.graph()?;
-        graph_effort(segment.len(), admission.len(), k.saturating_mul(FETCH), settings)
+        graph_effort(segment.len(), admission.len(), to_fetch(segment, *k), settings)
     };
     let efforts: Vec<Option<Effort>> = lists.iter().map(effort).collect();
     let walked: Vec<(usize, &Admission<'_>)> = lists
         .iter()
         .zip(&efforts)
-        .filter_map(|((k, admission), effort)| effort.map(|_| (k.saturating_mul(FETCH), admission)))
+        .filter_map(|((k, admission), effort)| effort.map(|_| (to_fetch(segment, *k), admission)))
         .collect();
     let together = efforts
         .iter()
@@ -75,7 +81,9 @@ pub(super) fn entities_of_lists(
         let firsts = effort.and_then(|_| found.next()).map(|rows| first_of_each(segment, rows, *k));
         match firsts {
             Some(firsts) if firsts.len() == *k => (firsts, ServedBy::MirrorHnsw),
-            Some(_) => entities_from(segment, query, *k, k.saturating_mul(FETCH * FETCH_MORE), admission, settings),
+            Some(_) => {
+                entities_from(segment, query, *k, to_fetch(segment, *k).saturating_mul(FETCH_MORE), admission, settings)
+            }
             None => entities(segment, query, *k, admission, settings),
         }
     };
@@ -104,8 +112,10 @@ fn entities_from(
 
 /// Of rows, best first, the best one of each entity, `k` at most.
 fn first_of_each(segment: &Segment, mut rows: Vec<Scored>, k: usize) -> Vec<Scored> {
-    let mut seen = HashSet::new();
-    rows.retain(|(row, _)| seen.insert(&segment.row(*row).entity));
+    if !segment.has_a_row_an_entity() {
+        let mut seen = HashSet::new();
+        rows.retain(|(row, _)| seen.insert(&segment.row(*row).entity));
+    }
     rows.truncate(k);
     rows
 }

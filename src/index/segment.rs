@@ -32,6 +32,8 @@ pub(super) struct Segment {
     graph: Option<FlatGraph>,
     /// The rows' codes, where they are many and no graph has codes of its own.
     codes: Option<Codes>,
+    /// Whether no entity has more rows than one.
+    row_an_entity: bool,
     bytes: u64,
 }
 
@@ -80,7 +82,8 @@ impl Segment {
             + attributes.bytes()
             + graph.as_ref().map_or(0, FlatGraph::bytes)
             + codes.as_ref().map_or(0, Codes::bytes);
-        Self { rows, vectors, attributes, graph, codes, bytes: bytes as u64 }
+        let row_an_entity = rows.windows(2).all(|pair| pair[0].entity != pair[1].entity);
+        Self { rows, vectors, attributes, graph, codes, row_an_entity, bytes: bytes as u64 }
     }
 
     /// Moves the vectors into a file in `folder`, if they have codes, so that few of them are looked at.
@@ -136,6 +139,11 @@ impl Segment {
 
     pub(super) fn owned_vector(&self, row: u32) -> Vector {
         Vector::new(self.vector(row).to_vec()).expect("a unit vector is finite and not zero")
+    }
+
+    /// Whether no entity has more rows than one, so that the best rows are the best entities.
+    pub(super) fn has_a_row_an_entity(&self) -> bool {
+        self.row_an_entity
     }
 
     pub(super) fn graph(&self) -> Option<&FlatGraph> {

@@ -85,9 +85,11 @@ impl PartitionView {
         let mut found = self.find(query, |part, query| {
             [planner::entities(&part.segment, query, k, &part.admission(filter), &self.settings)]
         })?;
-        // An entity may have chunks in several parts; its best one is among the best k of the part that holds it.
-        let mut seen = HashSet::new();
-        found.hits.retain(|hit| seen.insert(hit.entity.clone()));
+        if self.snapshot.parts.len() > 1 {
+            // An entity may have chunks in several parts; its best one is among the best k of the part that holds it.
+            let mut seen = HashSet::new();
+            found.hits.retain(|hit| seen.insert(hit.entity.clone()));
+        }
         found.hits.truncate(k);
         Ok(found)
     }

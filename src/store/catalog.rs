@@ -106,7 +106,13 @@ impl ModelCatalog {
         organization: OrganizationId,
         wanted: Option<&ModelId>,
     ) -> Result<(Arc<Model>, ModelStatus), CatalogError> {
-        let models = self.kept.try_get_with(organization, self.read(organization)).await.map_err(Arc::unwrap_or_clone)?;
+        let models = match self.kept.get(&organization).await {
+            Some(kept) => kept,
+            None => {
+                let read = self.kept.try_get_with(organization, self.read(organization));
+                read.await.map_err(Arc::unwrap_or_clone)?
+            }
+        };
         let found = match wanted {
             Some(id) => models.iter().find(|(model, _)| model.id == *id),
             None => models.iter().find(|(_, status)| *status == ModelStatus::Active),
