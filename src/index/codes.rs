@@ -23,7 +23,7 @@ const LEVELS: f32 = 127.0;
 impl Codes {
     /// The codes of unit vectors of `dimensions`, in their order.
     pub(super) fn new<'a>(dimensions: usize, vectors: impl Iterator<Item = &'a [f32]> + Clone) -> Self {
-        let greatest = vectors.clone().flatten().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
+        let greatest = vectors.clone().map(greatest).fold(0.0_f32, f32::max);
         let step = greatest.max(f32::MIN_POSITIVE) / LEVELS;
         let width = dimensions.div_ceil(Block::BYTES);
         let mut blocks = vec_in_large_pages(vectors.clone().count() * width);
@@ -38,8 +38,7 @@ impl Codes {
 
     /// The code of a query with a step of its own, written over `code`; says that step.
     pub(super) fn encode_query(query: &[f32], code: &mut Vec<Block>) -> f32 {
-        let greatest = query.iter().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
-        let step = greatest.max(f32::MIN_POSITIVE) / LEVELS;
+        let step = greatest(query).max(f32::MIN_POSITIVE) / LEVELS;
         code.clear();
         encode(query, step, code);
         step
@@ -95,10 +94,36 @@ fn encode(vector: &[f32], step: f32, blocks: &mut Vec<Block>) {
     }
 }
 
+/// Values that are kept apart while components are gone through, so that the compiler takes many at once.
+const LANES: usize = 16;
+
+/// The greatest size of a component.
+fn greatest(vector: &[f32]) -> f32 {
+    let (chunks, rest) = vector.as_chunks::<LANES>();
+    let mut greatest = [0.0_f32; LANES];
+    for chunk in chunks {
+        for (greatest, component) in greatest.iter_mut().zip(chunk) {
+            *greatest = if component.abs() > *greatest { component.abs() } else { *greatest };
+        }
+    }
+    rest.iter().chain(&greatest).fold(0.0, |greatest, component| greatest.max(component.abs()))
+}
+
 /// How far a vector is from what its code stands for.
 fn distance(vector: &[f32], code: &[Block], step: f32) -> f32 {
-    let bytes = code.iter().flat_map(|block| block.0);
-    vector.iter().zip(bytes).map(|(component, byte)| (component - f32::from(byte) * step).powi(2)).sum::<f32>().sqrt()
+    let mut sums = [0.0_f32; LANES];
+    let off = |component: f32, byte: i8| (component - f32::from(byte) * step).powi(2);
+    let (chunks, rest) = vector.as_chunks::<LANES>();
+    let mut bytes = code.iter().flat_map(|block| block.0.as_chunks::<LANES>().0);
+    for (components, bytes) in chunks.iter().zip(bytes.by_ref()) {
+        for lane in 0..LANES {
+            sums[lane] += off(components[lane], bytes[lane]);
+        }
+    }
+    for ((sum, component), byte) in sums.iter_mut().zip(rest).zip(bytes.next().into_iter().flatten()) {
+        *sum += off(*component, *byte);
+    }
+    sums.iter().sum::<f32>().sqrt()
 }
 
 /// Scores vectors by the dot product of codes.
@@ -109,6 +134,8 @@ pub(super) struct CodeScorer<'a> {
 }
 
 impl Scorer for CodeScorer<'_> {
+    const AHEAD: usize = 8;
+
     #[inline(always)]
     fn score(&self, node: u32) -> i32 {
         (self.dot)(self.codes.code(node), self.query)

@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::admission::Admission;
-use super::codes::Codes;
+use super::codes::{CodeScorer, Codes};
 use super::cosine::cosine;
 use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::kernels::prefetch;
@@ -72,7 +72,7 @@ impl Exact<'_> {
         admission: &Admission<'_>,
         same_group: &impl Fn(u32, u32) -> bool,
     ) -> Option<Vec<u32>> {
-        const AHEAD: usize = 6;
+        const AHEAD: usize = CodeScorer::AHEAD;
         let of_rows = self.codes.filter(|_| k > 0 && admission.len() >= FEW.max(k.saturating_mul(4)))?;
         let mut code = Vec::new();
         let step = Codes::encode_query(query, &mut code);

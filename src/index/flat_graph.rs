@@ -121,23 +121,33 @@ impl FlatGraph {
         lists: &[(usize, &Admission<'_>)],
         effort: Effort,
     ) -> Option<Vec<Vec<Scored>>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let candidates = match &self.codes {
-                Some(codes) => {
-                    let mut code = std::mem::take(&mut scratch.code);
-                    Codes::encode_query(query, &mut code);
-                    let candidates = self.candidates(&codes.scorer(&code), lists, effort, scratch);
-                    scratch.code = code;
-                    candidates
-                }
-                None => {
-                    let scorer = FullScorer::new(self.vectors.view(), &self.nodes, query);
-                    self.candidates(&scorer, lists, effort, scratch)
-                }
-            }?;
-            let found = lists.iter().zip(&candidates);
-            Some(found.map(|((k, admission), candidates)| self.rescored(query, *k, admission, candidates)).collect())
+        SCRATCH.with_borrow_mut(|scratch| match &self.codes {
+            Some(codes) => {
+                let mut code = std::mem::take(&mut scratch.code);
+                Codes::encode_query(query, &mut code);
+                let found = self.candidates(&codes.scorer(&code), lists, effort, scratch);
+                scratch.code = code;
+                let rescored = |((k, admission), candidates): (&(usize, &Admission<'_>), &Vec<Candidate>)| {
+                    self.rescored(query, *k, admission, candidates)
+                };
+                Some(lists.iter().zip(&found?).map(rescored).collect())
+            }
+            None => {
+                let scorer = FullScorer::new(self.vectors.view(), &self.nodes, query);
+                let found = self.candidates(&scorer, lists, effort, scratch)?;
+                let rows = |((k, admission), candidates): (&(usize, &Admission<'_>), &Vec<Candidate>)| {
+                    let score = |candidate: &Candidate| FullScorer::cosine_of(candidate.score());
+                    best(candidates.iter().flat_map(|found| self.rows(found.node(), admission, score(found))), *k)
+                };
+                Some(lists.iter().zip(&found).map(rows).collect())
+            }
         })
+    }
+
+    /// The admitted rows of a node, which all have its score.
+    fn rows(&self, node: u32, admission: &Admission<'_>, score: f32) -> impl Iterator<Item = Scored> {
+        let rows = self.nodes.rows_of(node).iter().filter(|row| admission.admits(**row));
+        rows.map(move |row| (*row, score))
     }
 
     /// The candidates for the best rows of each list, by `scorer`; `None` where the walk gave up.
@@ -193,9 +203,7 @@ impl FlatGraph {
             if let Some((_, ahead)) = placed.get(at + AHEAD) {
                 prefetch(ahead);
             }
-            let score = cosine(query, vector);
-            let rows = self.nodes.rows_of(*node).iter().filter(|row| admission.admits(**row));
-            rows.map(move |row| (*row, score))
+            self.rows(*node, admission, cosine(query, vector))
         });
         best(scored, k)
     }
@@ -209,6 +217,13 @@ pub(super) struct Shape {
     layers: Vec<(usize, usize)>,
     /// Whether walks look at codes.
     coded: bool,
+}
+
+impl Shape {
+    /// Whether walks look at codes.
+    pub(super) fn is_coded(&self) -> bool {
+        self.coded
+    }
 }
 
 impl FlatGraph {

@@ -74,6 +74,8 @@ mod tests {
     struct Line(i32);
 
     impl Scorer for Line {
+        const AHEAD: usize = 1;
+
         fn score(&self, node: u32) -> i32 {
             -(node as i32 - self.0).abs()
         }

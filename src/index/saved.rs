@@ -5,6 +5,7 @@
 //! format, database, partition or setting, or is not what was written, is refused.
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,9 +17,10 @@ use super::built::Built;
 use super::entry::{Labels, PartitionKey, Row};
 use super::error::IndexError;
 use super::flat_graph::{FlatGraph, Shape};
-use super::segment::Segment;
+use super::pages::vec_in_large_pages;
+use super::segment::{CODED_FROM, Segment};
 use super::settings::Settings;
-use super::vectors::Vectors;
+use super::vectors::{Vectors, VectorsFile};
 use crate::domain::{EmbeddingId, EntityRef, Revision};
 
 const MAGIC: [u8; 8] = *b"KINDREDS";
@@ -79,10 +81,11 @@ impl Built {
     }
 
     /// Reads what was saved of a partition of the same database under the same settings; `length` is how many bytes there
-    /// are.
+    /// are. Its vectors go to a file in `folder`, as [`Built::move_vectors_to_disk`] moves them, without a stay in memory.
     ///
     /// # Errors
-    /// [`IndexError::Unusable`] says what it is instead, [`IndexError::Foreign`] that it is not of this.
+    /// [`IndexError::Unusable`] says what it is instead, [`IndexError::Foreign`] that it is not of this;
+    /// [`IndexError::NoFile`] says why the file cannot be written.
     pub fn load(
         database: &str,
         settings: &Settings,
@@ -90,6 +93,7 @@ impl Built {
         dimensions: usize,
         from: impl Read,
         length: u64,
+        folder: Option<&Path>,
     ) -> Result<Self, IndexError> {
         let mut from = Hashed::new(from);
         let head = read_head(&mut from)?;
@@ -110,14 +114,29 @@ impl Built {
             return Err(unusable("is shorter than its head says"));
         }
         let rows = (0..head.rows).map(|_| read_row(&mut from)).collect::<Result<Vec<Row>, IndexError>>()?;
-        let components = read_numbers(&mut from, numbers, f32::from_le_bytes)?;
-        let matrix = Array2::from_shape_vec((head.rows, dimensions), components)
-            .map_err(|error| unusable(&format!("has another shape: {error}")))?;
+        let coded = head.graph.as_ref().map_or(settings.compressed && head.rows >= CODED_FROM, Shape::is_coded);
+        let vectors = match folder.filter(|_| coded) {
+            Some(folder) => {
+                let mut file = VectorsFile::create_in(folder).map_err(IndexError::NoFile)?;
+                read_components(&mut from, numbers, |read| file.push(read).map_err(IndexError::NoFile))?;
+                file.finish(dimensions).map_err(IndexError::NoFile)?
+            }
+            None => {
+                let mut components = vec_in_large_pages(numbers);
+                read_components(&mut from, numbers, |read| {
+                    components.extend_from_slice(read);
+                    Ok(())
+                })?;
+                let matrix = Array2::from_shape_vec((head.rows, dimensions), components)
+                    .map_err(|error| unusable(&format!("has another shape: {error}")))?;
+                Vectors::Memory(matrix)
+            }
+        };
+        let vectors = Arc::new(vectors);
         let mut read = |count: usize| match (count as u64).saturating_mul(4) > length {
             true => Err(unusable("is shorter than its head says")),
-            false => read_numbers(&mut from, count, u32::from_le_bytes),
+            false => read_links(&mut from, count),
         };
-        let vectors = Arc::new(Vectors::Memory(matrix));
         let graph = match &head.graph {
             Some(shape) => Some(FlatGraph::read(vectors.clone(), shape, &mut read)?),
             None => None,
@@ -200,7 +219,7 @@ fn read_row<R: Read>(from: &mut Hashed<R>) -> Result<Row, IndexError> {
     Ok(Row { id, entity, source_field, version, chunk_index, labels, occurred_at })
 }
 
-/// Numbers that are converted at once.
+/// Numbers that are read or written at once.
 const CHUNK: usize = 16_384;
 
 fn write_numbers<T: Copy>(out: &mut impl Write, numbers: &[T], bytes: impl Fn(T) -> [u8; 4]) -> io::Result<()> {
@@ -213,19 +232,33 @@ fn write_numbers<T: Copy>(out: &mut impl Write, numbers: &[T], bytes: impl Fn(T)
     Ok(())
 }
 
-fn read_numbers<T, R: Read>(
+/// Gives components a few at a time.
+fn read_components<R: Read>(
     from: &mut Hashed<R>,
     count: usize,
-    number: impl Fn([u8; 4]) -> T,
-) -> Result<Vec<T>, IndexError> {
-    let mut numbers = Vec::with_capacity(count);
-    let mut buffer = vec![0; CHUNK.min(count) * 4];
-    while numbers.len() < count {
-        let bytes = &mut buffer[..CHUNK.min(count - numbers.len()) * 4];
-        from.fill(bytes)?;
-        numbers.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| number(*bytes)));
+    mut give: impl FnMut(&[f32]) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    let mut buffer = vec![0.0_f32; CHUNK.min(count)];
+    let mut left = count;
+    while left > 0 {
+        let components = &mut buffer[..CHUNK.min(left)];
+        from.fill(bytemuck::cast_slice_mut(components))?;
+        if cfg!(target_endian = "big") {
+            components.iter_mut().for_each(|component| *component = f32::from_bits(component.to_bits().swap_bytes()));
+        }
+        give(components)?;
+        left -= components.len();
     }
-    Ok(numbers)
+    Ok(())
+}
+
+fn read_links<R: Read>(from: &mut Hashed<R>, count: usize) -> Result<Vec<u32>, IndexError> {
+    let mut links = vec![0; count];
+    for chunk in links.chunks_mut(CHUNK) {
+        from.fill(bytemuck::cast_slice_mut(chunk))?;
+        chunk.iter_mut().for_each(|link| *link = u32::from_le(*link));
+    }
+    Ok(links)
 }
 
 /// Hashes what goes through it.
@@ -318,7 +351,7 @@ mod tests {
     }
 
     fn load(bytes: &[u8]) -> Result<Built, IndexError> {
-        Built::load("here", &settings(), &partition(1), DIMENSIONS, bytes, bytes.len() as u64)
+        Built::load("here", &settings(), &partition(1), DIMENSIONS, bytes, bytes.len() as u64, None)
     }
 
     #[test]
@@ -349,6 +382,32 @@ mod tests {
     }
 
     #[test]
+    fn vectors_are_read_to_the_disk_where_they_may_lie_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let scanned = Settings::default();
+        let built = |rows| {
+            let entries = (0..rows).map(|place| entry_at(place, DIMENSIONS)).collect();
+            Built::build(&scanned, &partition(1), DIMENSIONS, entries, Revision(7)).expect("good rows")
+        };
+        let load = |bytes: &[u8], folder| {
+            Built::load("here", &scanned, &partition(1), DIMENSIONS, bytes, bytes.len() as u64, folder)
+        };
+        for (rows, on_disk) in [(0, 0), (CODED_FROM as u64 - 1, 0), (300, 300)] {
+            let mut bytes = Vec::new();
+            built(rows).save("here", &scanned, &mut bytes).expect("memory takes it");
+            let [memory, disk] =
+                [None, Some(folder.path())].map(|folder| load(&bytes, folder).expect("what was saved"));
+            disk.segment.check().expect("sound");
+            assert_eq!(memory.segment.bytes() - disk.segment.bytes(), on_disk * DIMENSIONS as u64 * 4, "{rows} rows");
+            let vectors =
+                |built: &Built| (0..rows as u32).map(|row| built.segment.owned_vector(row)).collect::<Vec<_>>();
+            assert_eq!(vectors(&disk), vectors(&memory));
+            let refused = load(&bytes, Some(Path::new("/nowhere/at/all"))).err();
+            assert_eq!(matches!(refused, Some(IndexError::NoFile(_))), on_disk > 0, "{refused:?}");
+        }
+    }
+
+    #[test]
     fn what_is_damaged_or_foreign_is_refused() {
         let bytes = saved(&built(120));
         for at in (0..bytes.len()).step_by(97) {
@@ -365,6 +424,7 @@ mod tests {
                 dimensions,
                 bytes.as_slice(),
                 bytes.len() as u64,
+                None,
             )
             .err()
             .expect("foreign");

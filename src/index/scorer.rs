@@ -7,6 +7,9 @@ use super::nodes::Nodes;
 
 /// Scores nodes by their likeness to one query.
 pub(super) trait Scorer {
+    /// So many nodes ahead are announced before they are scored: what lies between should take about as long as memory.
+    const AHEAD: usize;
+
     /// Greater is nearer.
     fn score(&self, node: u32) -> i32;
 
@@ -34,9 +37,17 @@ impl<'a> FullScorer<'a> {
     pub(super) fn new(matrix: ArrayView2<'a, f32>, nodes: &'a Nodes, query: &'a [f32]) -> Self {
         Self { matrix, nodes, query, dot: kernels().full }
     }
+
+    /// The cosine of which this is the score.
+    pub(super) fn cosine_of(score: i32) -> f32 {
+        // An order that is taken twice is none.
+        f32::from_bits(ordered(f32::from_bits(score as u32)) as u32).clamp(-1.0, 1.0)
+    }
 }
 
 impl Scorer for FullScorer<'_> {
+    const AHEAD: usize = 3;
+
     #[inline(always)]
     fn score(&self, node: u32) -> i32 {
         ordered((self.dot)(self.query, row_of(self.matrix, self.nodes.first_row(node))))
@@ -62,6 +73,10 @@ mod tests {
     #[test]
     fn numbers_keep_their_order_as_integers() {
         let numbers = [-1.5_f32, -1.0, -1e-9, -0.0, 0.0, 1e-9, 0.3, 1.0];
+        assert_eq!(
+            numbers.map(|number| FullScorer::cosine_of(ordered(number)).to_bits()),
+            numbers.map(|number| number.clamp(-1.0, 1.0).to_bits())
+        );
         let places = numbers.map(ordered);
         assert!(places.is_sorted_by(|left, right| left < right));
     }

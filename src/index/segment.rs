@@ -38,7 +38,7 @@ pub(super) struct Segment {
 }
 
 /// Fewer rows than this are scanned by their vectors as fast as by codes first.
-const CODED_FROM: usize = 256;
+pub(super) const CODED_FROM: usize = 256;
 
 impl Segment {
     /// A segment with a graph if it has as many rows as the settings want for one. CPU heavy then.

@@ -41,14 +41,48 @@ impl Vectors {
     /// Where it cannot be written, as when the disk is full.
     pub(super) fn on_disk(&self, folder: &Path) -> io::Result<Self> {
         let matrix = self.view();
-        let mut file: File = tempfile::tempfile_in(folder)?;
-        file.write_all(bytemuck::cast_slice(matrix.to_slice().unwrap_or_default()))?;
+        let mut file = VectorsFile::create_in(folder)?;
+        file.push(matrix.to_slice().unwrap_or_default())?;
+        file.finish(matrix.ncols())
+    }
+}
+
+/// Vectors on their way to the disk.
+pub(super) struct VectorsFile {
+    file: File,
+    components: usize,
+}
+
+impl VectorsFile {
+    /// An empty file without a name.
+    ///
+    /// # Errors
+    /// Where there can be none.
+    pub(super) fn create_in(folder: &Path) -> io::Result<Self> {
+        Ok(Self { file: tempfile::tempfile_in(folder)?, components: 0 })
+    }
+
+    /// Adds components, row after row.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub(super) fn push(&mut self, components: &[f32]) -> io::Result<()> {
+        self.components += components.len();
+        self.file.write_all(bytemuck::cast_slice(components))
+    }
+
+    /// What was added, as rows of so many dimensions.
+    ///
+    /// # Errors
+    /// Where the system does not map it.
+    pub(super) fn finish(self, dimensions: usize) -> io::Result<Vectors> {
+        let shape = (self.components.checked_div(dimensions).unwrap_or_default(), dimensions);
         // SAFETY: what is mapped must not change or shrink while it is mapped. The file has no name, and its only handle
-        // is dropped below, so that nobody else can open it; nothing writes through the map.
-        let map = unsafe { Mmap::map(&file)? };
+        // ends here, so that nobody else can open it; nothing writes through the map.
+        let map = unsafe { Mmap::map(&self.file)? };
         // Rows are looked at here and there: what lies behind one is not the next.
         map.advise(Advice::Random)?;
-        Ok(Self::Disk { map, shape: matrix.dim() })
+        Ok(Vectors::Disk { map, shape })
     }
 }
 

@@ -7,9 +7,6 @@ use super::graph::Effort;
 use super::layers::{Layer, Layers};
 use super::scorer::Scorer;
 
-/// So many nodes ahead are announced before they are scored.
-const AHEAD: usize = 8;
-
 /// A node and its score in one number, so that comparing candidates is comparing numbers: greater is nearer, ties go to
 /// the lower node. The lowest bit says whether its links are still to be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +167,7 @@ pub(super) fn walk<S: Scorer>(scorer: &S, layer: &Layer, ef: usize, scratch: &mu
         }
         at += 1;
         for (place, node) in fresh.iter().enumerate() {
-            if let Some(ahead) = fresh.get(place + AHEAD) {
+            if let Some(ahead) = fresh.get(place + S::AHEAD) {
                 scorer.prefetch(*ahead);
             }
             if let Some(taken) = pool.offer(Candidate::new(scorer.score(*node), *node)) {
@@ -243,7 +240,7 @@ pub(super) fn walk_for<S: Scorer>(
             layer.prefetch(next.node());
         }
         for (place, node) in fresh.iter().enumerate() {
-            if let Some(ahead) = fresh.get(place + AHEAD) {
+            if let Some(ahead) = fresh.get(place + S::AHEAD) {
                 scorer.prefetch(*ahead);
             }
             let candidate = Candidate::new(scorer.score(*node), *node);
@@ -281,7 +278,7 @@ fn meet_links<S: Scorer>(scorer: &S, layer: &Layer, node: u32, seen: &mut Seen, 
                 break 'links;
             }
             if seen.meet(link) {
-                if fresh.len() < AHEAD {
+                if fresh.len() < S::AHEAD {
                     scorer.prefetch(link);
                 }
                 fresh.push(link);

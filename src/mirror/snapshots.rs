@@ -4,8 +4,9 @@
 //! A file a partition, written beside its place and then renamed; what is old, foreign or damaged is removed and made again
 //! from the database. The folder and its files are open to their owner alone, and together no larger than the limit.
 
+use std::error::Error;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Seek};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -58,8 +59,7 @@ impl Snapshots {
         newest: Revision,
     ) -> Option<Built> {
         let outcome = match self.read(settings, key, model)? {
-            Ok(mut built) if (oldest..=newest).contains(&built.revision()) => {
-                self.take_vectors(&mut built);
+            Ok(built) if (oldest..=newest).contains(&built.revision()) => {
                 metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "loaded").increment(1);
                 return Some(built);
             }
@@ -83,8 +83,18 @@ impl Snapshots {
     ) -> Option<Result<Built, IndexError>> {
         let file = File::open(self.path(key)).ok()?;
         let length = file.metadata().ok()?.len();
-        let read = BufReader::with_capacity(1 << 20, file);
-        Some(Built::load(&self.database, settings, key, model.dimensions, read, length))
+        let read = |folder: Option<&Path>| {
+            (&file).rewind().ok()?;
+            let from = BufReader::with_capacity(1 << 20, &file);
+            Some(Built::load(&self.database, settings, key, model.dimensions, from, length, folder))
+        };
+        match read(self.takes_vectors.then_some(self.folder.as_path()))? {
+            Err(error @ IndexError::NoFile(_)) => {
+                self.tell_vectors_stay(key, &error);
+                read(None)
+            }
+            outcome => Some(outcome),
+        }
     }
 
     /// Keeps a partition, if it is large. Writes the disk. A failure costs nothing but the time that it would have saved.
@@ -141,9 +151,14 @@ impl Snapshots {
         if self.takes_vectors
             && let Err(error) = built.move_vectors_to_disk(&self.folder)
         {
-            metrics::counter!("kindred_mirror_failures_total").increment(1);
-            tracing::warn!(partition = %built.key(), folder = %self.folder.display(), %error, "vectors stay in memory: they could not be written to the disk");
+            self.tell_vectors_stay(built.key(), &error);
         }
+    }
+
+    fn tell_vectors_stay(&self, partition: &PartitionKey, error: &dyn Error) {
+        metrics::counter!("kindred_mirror_failures_total").increment(1);
+        let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        tracing::warn!(%partition, folder = %self.folder.display(), reason, "vectors stay in memory: they could not be written to the disk");
     }
 
     /// The partitions that have a snapshot, what was written last first, as many as fit into `bytes`.
