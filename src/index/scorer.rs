@@ -46,7 +46,7 @@ impl<'a> FullScorer<'a> {
 }
 
 impl Scorer for FullScorer<'_> {
-    const AHEAD: usize = 3;
+    const AHEAD: usize = 2;
 
     #[inline(always)]
     fn score(&self, node: u32) -> i32 {
@@ -55,7 +55,10 @@ impl Scorer for FullScorer<'_> {
 
     #[inline(always)]
     fn prefetch(&self, node: u32) {
-        prefetch(row_of(self.matrix, self.nodes.first_row(node)));
+        // The lines that follow come by themselves once these were read one after the other.
+        const FIRST: usize = 64;
+        let row = row_of(self.matrix, self.nodes.first_row(node));
+        prefetch(&row[..row.len().min(FIRST)]);
     }
 }
 
