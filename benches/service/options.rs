@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// Vectors a second that come in while searches run.
     pub(crate) writes: u64,
+    /// So many restarts, and nothing else.
+    pub(crate) restarts: usize,
     /// So many organizations instead of one, which share the rows.
     pub(crate) tenants: usize,
     /// So many texts are embedded on the way in, and nothing else is measured.
@@ -35,6 +37,7 @@ impl Options {
             ef: 64,
             wanted: Wanted::new(20_000),
             writes: 1_000,
+            restarts: 0,
             tenants: 1,
             ingest_texts: 0,
             local_model: false,
@@ -56,6 +59,7 @@ impl Options {
                 "--seconds" => options.seconds = number() as u64,
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
+                "--restarts" => options.restarts = number(),
                 "--tenants" => options.tenants = number(),
                 "--ingest-texts" => options.ingest_texts = number(),
                 "--local-model" => options.local_model = value == "true",
