@@ -162,7 +162,9 @@ async fn restart(options: &Options) {
     let options = Options { settles: false, ..options.clone() };
     let (_, key) = database.organization("bench").await;
     let mut kindred = Child::kindred(&options, &database);
-    Client::connect(&kindred, &key).await.ingest(&data).await;
+    let client = Client::connect(&kindred, &key).await;
+    client.ingest(&data).await;
+    client.warm(&data).await;
     let whole = (data.rows.len() * data.dimensions * size_of::<f32>()) as u64;
     while kept(&database) < whole {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
