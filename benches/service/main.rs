@@ -9,9 +9,10 @@
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
 //! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. Each is compared at the
 //! least effort that reaches a recall. `--writes N` upserts N vectors a second while searches run, a tenth of it, and three
-//! times as many. `--restarts N` measures only how soon memory answers after so many restarts with a snapshot. `--tenants N` shares the rows among N organizations of skewed sizes and measures
-//! a skewed load instead, with `--memory-mib` for the mirror. `--ingest-texts N` measures instead how fast N of the texts
-//! come in, against the embedder alone.
+//! times as many. `--restarts N` measures only how soon memory answers after so many restarts with a snapshot.
+//! `--tenants N` shares the rows among N organizations of skewed sizes and measures a skewed load instead, with
+//! `--memory-mib` for the mirror. `--ingest-texts N` measures instead how fast N of the texts come in, against the
+//! embedder alone.
 #![allow(clippy::unwrap_used)]
 
 mod client;
@@ -19,6 +20,7 @@ mod database;
 mod echo;
 mod options;
 mod peer;
+mod restarts;
 mod server;
 mod tenants;
 mod texts;
@@ -49,7 +51,7 @@ fn main() {
         Some("kindred") => runtime.block_on(server::serve(&options)),
         Some(other) => panic!("--child {other} is not known"),
         None if options.ingest_texts > 0 => runtime.block_on(texts::measure(&options)),
-        None if options.restarts > 0 => runtime.block_on(restart(&options)),
+        None if options.restarts > 0 => runtime.block_on(restarts::measure(&options)),
         None if options.tenants > 1 => runtime.block_on(tenants::measure(&options)),
         None => runtime.block_on(measure(&options)),
     }
@@ -151,37 +153,4 @@ async fn measure(options: &Options) {
     echo.stop();
     kindred.stop();
     database.stop().await;
-}
-
-/// Restarts with a snapshot of everything.
-async fn restart(options: &Options) {
-    let data = data::Data::new(&options.wanted);
-    println!("{} vectors of {} dimensions", data.rows.len(), data.dimensions);
-    let database = BenchDatabase::start(data.dimensions).await;
-    // Cold searches meanwhile are few, and nobody waits for them.
-    let options = Options { settles: false, ..options.clone() };
-    let (_, key) = database.organization("bench").await;
-    let mut kindred = Child::kindred(&options, &database);
-    let client = Client::connect(&kindred, &key).await;
-    client.ingest(&data).await;
-    client.warm(&data).await;
-    let whole = (data.rows.len() * data.dimensions * size_of::<f32>()) as u64;
-    while kept(&database) < whole {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
-    for _ in 0..options.restarts {
-        kindred.stop();
-        let begun = Instant::now();
-        kindred = Child::kindred(&options, &database);
-        Client::connect(&kindred, &key).await.until_hot(&data, begun).await;
-    }
-    kindred.stop();
-    database.stop().await;
-}
-
-/// The bytes of the largest snapshot.
-fn kept(database: &BenchDatabase) -> u64 {
-    let files = std::fs::read_dir(database.folder().join("service/snapshots")).into_iter().flatten().flatten();
-    let kept = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "snapshot"));
-    kept.map(|file| file.metadata().map_or(0, |about| about.len())).max().unwrap_or_default()
 }
