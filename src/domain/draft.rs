@@ -193,8 +193,10 @@ impl Draft {
             digest_text(&mut hasher, &chunk.text);
             let components = chunk.vector.as_ref().map(Vector::as_slice).unwrap_or_default();
             hasher.update(&(components.len() as u64).to_le_bytes());
-            for component in components {
-                hasher.update(&component.to_le_bytes());
+            // All at once, but as little-endian everywhere.
+            match cfg!(target_endian = "big") {
+                true => components.iter().for_each(|component| _ = hasher.update(&component.to_le_bytes())),
+                false => _ = hasher.update(bytemuck::cast_slice(components)),
             }
         }
         *hasher.finalize().as_bytes()

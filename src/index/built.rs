@@ -45,8 +45,7 @@ impl Built {
         entries: Vec<Entry>,
         revision: Revision,
     ) -> Result<Self, IndexError> {
-        let segment = Arc::new(Segment::sealed(settings, dimensions, entries)?);
-        Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true })
+        Ok(Self::new(key, dimensions, Segment::sealed(settings, dimensions, entries)?, revision))
     }
 
     /// The same, but at once wherever a scan of the rows takes no longer than Postgres does for its answer: such a partition
@@ -65,8 +64,13 @@ impl Built {
         if entries.len().saturating_mul(dimensions * bytes_a_component) > SCANNED_MEANWHILE {
             return Self::build(settings, key, dimensions, entries, revision);
         }
-        let segment = Arc::new(Segment::block(settings, dimensions, entries)?);
-        Ok(Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true })
+        Ok(Self::new(key, dimensions, Segment::block(settings, dimensions, entries)?, revision))
+    }
+
+    /// A whole partition.
+    pub(super) fn new(key: &PartitionKey, dimensions: usize, segment: Segment, revision: Revision) -> Self {
+        let segment = Arc::new(segment);
+        Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true }
     }
 
     /// Whether it has no graph yet, but should have one.

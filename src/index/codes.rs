@@ -12,9 +12,27 @@ pub(super) struct Codes {
     blocks: Vec<Block>,
     /// Blocks a vector.
     width: usize,
+    scale: Scale,
+}
+
+/// What codes stand for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
     step: f32,
     /// The greatest distance of a vector from what its code stands for.
     error: f32,
+}
+
+impl Scale {
+    /// It, to be kept.
+    pub(super) fn to_bits(self) -> [u32; 2] {
+        [self.step.to_bits(), self.error.to_bits()]
+    }
+
+    /// What was kept.
+    pub(super) fn from_bits([step, error]: [u32; 2]) -> Self {
+        Self { step: f32::from_bits(step), error: f32::from_bits(error) }
+    }
 }
 
 /// The greatest multiple.
@@ -25,15 +43,26 @@ impl Codes {
     pub(super) fn new<'a>(dimensions: usize, vectors: impl Iterator<Item = &'a [f32]> + Clone) -> Self {
         let greatest = vectors.clone().map(greatest).fold(0.0_f32, f32::max);
         let step = greatest.max(f32::MIN_POSITIVE) / LEVELS;
+        let mut codes = Self::scaled(dimensions, vectors.clone(), Scale { step, error: 0.0 });
+        let off = |(at, vector)| distance(vector, codes.code(at), step);
+        codes.scale.error = (0..).zip(vectors).map(off).fold(0.0, f32::max);
+        codes
+    }
+
+    /// The codes of the same vectors again, with the scale that they had.
+    pub(super) fn scaled<'a>(
+        dimensions: usize,
+        vectors: impl Iterator<Item = &'a [f32]> + Clone,
+        scale: Scale,
+    ) -> Self {
         let width = dimensions.div_ceil(Block::BYTES);
         let mut blocks = vec_in_large_pages(vectors.clone().count() * width);
-        let mut error = 0.0_f32;
-        for vector in vectors {
-            let from = blocks.len();
-            encode(vector, step, &mut blocks);
-            error = error.max(distance(vector, &blocks[from..], step));
-        }
-        Self { blocks, width, step, error }
+        vectors.for_each(|vector| encode(vector, scale.step, &mut blocks));
+        Self { blocks, width, scale }
+    }
+
+    pub(super) fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// The code of a query with a step of its own, written over `code`; says that step.
@@ -52,7 +81,7 @@ impl Codes {
         // What sums of floats may be off.
         const ROUNDING: f32 = 2e-5;
         let error = distance(query, code, step);
-        ((error + (1.0 + error) * self.error + ROUNDING) / (step * self.step)).ceil() as i64
+        ((error + (1.0 + error) * self.scale.error + ROUNDING) / (step * self.scale.step)).ceil() as i64
     }
 
     /// A vector's code.
@@ -192,7 +221,7 @@ mod tests {
             let step = Codes::encode_query(&units[0], &mut query);
             let most = codes.most_off(&units[0], &query, step);
             for (at, vector) in (0..).zip(&units) {
-                let exact = f64::from(cosine(&units[0], vector)) / f64::from(step * codes.step);
+                let exact = f64::from(cosine(&units[0], vector)) / f64::from(step * codes.scale.step);
                 prop_assert!((exact - f64::from(codes.scorer(&query).score(at))).abs() <= most as f64);
             }
         }

@@ -54,9 +54,6 @@ pub enum IndexError {
     /// A saved segment is of something else; it is to be built again.
     #[error("the saved segment is of another database, partition, setting or format")]
     Foreign,
-    /// The vectors of a saved segment cannot be put into a file of their own.
-    #[error("vectors could not be written to the disk")]
-    NoFile(#[source] std::io::Error),
     /// A segment numbers its rows with 31 bits.
     #[error("{rows} rows are more than a partition can hold")]
     TooLarge {
@@ -70,7 +67,7 @@ impl Classify for IndexError {
         match self {
             Self::Query(_) => Kind::Invalid,
             Self::Unusable { .. } | Self::Foreign | Self::NotLoaded(_) => Kind::Unavailable,
-            Self::TooLarge { .. } | Self::Threads(_) | Self::NoFile(_) => Kind::Exhausted,
+            Self::TooLarge { .. } | Self::Threads(_) => Kind::Exhausted,
             Self::Row { .. } | Self::Misplaced { .. } | Self::Repeated { .. } | Self::OutOfOrder { .. } => {
                 Kind::Internal
             }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admission::Admission;
 use super::builder::{self, Plan};
-use super::codes::Codes;
+use super::codes::{Codes, Scale};
 use super::cosine::cosine;
 use super::error::IndexError;
 use super::exact::RowCodes;
@@ -236,10 +236,11 @@ impl FlatGraph {
     /// All numbers that, with the vectors, make the graph, in their order.
     pub(super) fn each_number<E>(&self, mut give: impl FnMut(&[u32]) -> Result<(), E>) -> Result<(), E> {
         self.nodes.each_number(&mut give)?;
-        self.layers.0.iter().try_for_each(|layer| layer.each_number(&mut give))
+        self.layers.0.iter().try_for_each(|layer| layer.each_number(&mut give))?;
+        self.codes.as_ref().map_or(Ok(()), |codes| give(&codes.scale().to_bits()))
     }
 
-    /// The graph of vectors whose numbers `read` gives, so many at once. Codes are made again.
+    /// The graph of vectors whose numbers `read` gives, so many at once, as they were written. Codes are made again.
     ///
     /// # Errors
     /// What `read` fails with.
@@ -248,19 +249,19 @@ impl FlatGraph {
         shape: &Shape,
         mut read: impl FnMut(usize) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
-        let nodes = Nodes::read(vectors.view().nrows(), shape.nodes, &mut read)?;
+        let matrix = vectors.view();
+        let nodes = Nodes::read(matrix.nrows(), shape.nodes, &mut read)?;
         let layers = shape.layers.iter().map(|(degree, nodes)| Layer::read(*nodes, *degree, &mut read));
         let layers = Layers(layers.collect::<Result<_, E>>()?);
-        Ok(Self { vectors, nodes, layers, codes: None })
-    }
-
-    /// The graph with codes, where its shape had them; of numbers that were found to be what was written.
-    pub(super) fn with_codes(mut self, shape: &Shape) -> Self {
-        let matrix = self.vectors.view();
-        let vector = |node: u32| row_of(matrix, self.nodes.first_row(node));
-        let codes = shape.coded.then(|| Codes::new(matrix.ncols(), (0..self.nodes.len() as u32).map(vector)));
-        self.codes = codes;
-        self
+        let codes = match shape.coded {
+            true => {
+                let scale = Scale::from_bits(read(2)?.try_into().unwrap_or_default());
+                let vector = |node: u32| row_of(matrix, nodes.first_row(node));
+                Some(Codes::scaled(matrix.ncols(), (0..nodes.len() as u32).map(vector), scale))
+            }
+            false => None,
+        };
+        Ok(Self { vectors, nodes, layers, codes })
     }
 }
 

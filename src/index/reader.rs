@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::commits::Commit;
 use super::entry::PartitionKey;
 use super::partition::Partition;
 use super::requests::Request;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::view::PartitionView;
-use crate::domain::{OrganizationId, Revision};
+use crate::domain::{ModelId, OrganizationId, Revision};
 
 /// How a partition is doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,17 @@ impl IndexReader {
     /// Tells whoever feeds the index that an organization has committed something.
     pub fn ring(&self, organization: OrganizationId) {
         self.shared.requests.add(Request::Ring(organization));
+    }
+
+    /// The same of what this process has committed itself, which need not be read again where a partition is loaded. To be
+    /// told in the order of revisions: else the feed is read.
+    pub fn committed(&self, commit: Commit) {
+        let organization = commit.organization;
+        let is_loaded = |model: &ModelId| self.shared.is_loaded(&PartitionKey { organization, model: model.clone() });
+        if commit.deltas.keys().any(is_loaded) {
+            self.shared.commits.add(commit);
+        }
+        self.ring(organization);
     }
 
     /// Asks for a partition to be loaded; does nothing where it is, or where that was asked for already.

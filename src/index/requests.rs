@@ -16,7 +16,7 @@ const MOST_WAITING: usize = 65_536;
 /// Something to do for whoever feeds the index.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// The organization has committed something: read its feed.
+    /// The organization has committed something: apply what is known of it, or read its feed.
     Ring(OrganizationId),
     /// The partition was searched but is not in memory: load it.
     Load(PartitionKey),

@@ -1,5 +1,9 @@
 //! Entries, filters and vectors for the room's tests, all from seeds.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -7,9 +11,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
+use super::commits::Commit;
 use super::entry::{PartitionKey, Row};
-use crate::domain::Entry;
-use crate::domain::{EmbeddingId, EntityRef, Filter, OrganizationId, SourceField, TimeRange, Vector};
+use crate::domain::{
+    Delta, EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, SourceField, TimeRange, Vector,
+};
 
 const TYPES: [&str; 3] = ["post", "chat", "hashtag"];
 const FIELDS: [&str; 2] = ["content", "title"];
@@ -50,6 +56,17 @@ pub(super) fn entry_at(place: u64, dimensions: usize) -> Entry {
         occurred_at: (!place.is_multiple_of(5)).then(|| day(place % 50)),
         vector: vector(place, dimensions),
     }
+}
+
+/// A commit that writes the lines of some places anew, and nothing else at them.
+pub(super) fn commit(organization: u128, revision: i64, places: Range<u64>, dimensions: usize) -> Commit {
+    let PartitionKey { organization, model } = partition(organization);
+    let delta = |place| {
+        let entry = entry_at(place, dimensions);
+        Delta { entity: entry.entity.clone(), source_field: entry.source_field.clone(), entries: vec![entry] }
+    };
+    let deltas = BTreeMap::from([(model, places.map(delta).collect())]);
+    Commit { organization, revision: Revision(revision), deltas, newest_at: Instant::now() }
 }
 
 /// A vector of no particular length, from a seed.

@@ -1,33 +1,42 @@
-//! A built segment as bytes, to be kept outside of the database and read again after a restart.
+//! A built segment in a file, to be kept outside of the database and looked at again after a restart.
 //!
-//! A head with its length and digest, then rows, vectors, nodes and links as they lie in memory, little-endian, then a
-//! digest of everything. Codes and bitmaps are made again, which takes less time than reading them. What is of another
-//! format, database, partition or setting, or is not what was written, is refused.
+//! A head with its length and digest, then vectors from the start of a cache line on, rows, nodes and links as they lie in
+//! memory, then a digest of everything. Codes and bitmaps are made again, which takes less time than reading them. What is
+//! of another format, database, partition, setting or machine, or is not what was written, is refused.
 
-use std::io::{self, Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ndarray::Array2;
+use memmap2::MmapOptions;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::blocks::Block;
 use super::built::Built;
 use super::entry::{Labels, PartitionKey, Row};
 use super::error::IndexError;
 use super::flat_graph::{FlatGraph, Shape};
-use super::pages::vec_in_large_pages;
 use super::segment::{CODED_FROM, Segment};
 use super::settings::Settings;
-use super::vectors::{Vectors, VectorsFile};
+use super::vectors::Vectors;
 use crate::domain::{EmbeddingId, EntityRef, Revision};
 
+/// The ending of a file that is not whole yet.
+pub const UNFINISHED: &str = "writing";
+
 const MAGIC: [u8; 8] = *b"KINDREDS";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const DIGEST: usize = blake3::OUT_LEN;
+/// Where the head begins: behind the magic and its own length.
+const HEAD_AT: usize = MAGIC.len() + size_of::<u32>();
 /// No head is longer.
 const LONGEST_HEAD: u32 = 1 << 20;
+/// Vectors begin at a multiple of so many bytes, as they do in memory.
+const ALIGNED: usize = align_of::<Block>();
 
 /// What a saved segment is of, and how much of everything follows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +45,7 @@ struct Head {
     database: String,
     organization: Uuid,
     model: String,
-    /// The settings that a graph depends on.
+    /// What a graph and the bytes of numbers depend on.
     built_by: String,
     dimensions: usize,
     revision: i64,
@@ -45,12 +54,28 @@ struct Head {
 }
 
 impl Built {
-    /// Writes it. `database` names the database that it mirrors.
+    /// Writes it to a file at `path`, for its owner's eyes only: beside it first, so that a file there is always whole and
+    /// never changes. `database` names the database that it mirrors.
     ///
     /// # Errors
-    /// What `to` fails with.
-    pub fn save(&self, database: &str, settings: &Settings, to: impl Write) -> io::Result<()> {
-        let mut out = Hashed::new(to);
+    /// Where it cannot be written; what was at `path` is there still.
+    pub fn save(&self, database: &str, settings: &Settings, path: &Path) -> io::Result<()> {
+        let aside = path.with_extension(format!("{:016x}.{UNFINISHED}", rand::random::<u64>()));
+        let written = (|| {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            self.write(database, settings, &mut out)?;
+            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+            fs::rename(&aside, path)
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        written
+    }
+
+    fn write(&self, database: &str, settings: &Settings, to: impl Write) -> io::Result<()> {
+        let mut out = Hashed { inner: to, hasher: blake3::Hasher::new() };
         let head = Head {
             format: FORMAT,
             database: database.to_owned(),
@@ -67,35 +92,40 @@ impl Built {
         out.write_all(&(head.len() as u32).to_le_bytes())?;
         out.write_all(&head)?;
         out.write_digest()?;
+        let written = HEAD_AT + head.len() + DIGEST;
+        out.write_all(&[0; ALIGNED][..written.next_multiple_of(ALIGNED) - written])?;
+        for row in 0..self.segment.len() as u32 {
+            out.write_all(bytemuck::cast_slice(self.segment.vector(row)))?;
+        }
         for row in self.segment.rows() {
             write_row(&mut out, row)?;
         }
-        for row in 0..self.segment.len() as u32 {
-            write_numbers(&mut out, self.segment.vector(row), |component| component.to_le_bytes())?;
-        }
         if let Some(graph) = self.segment.graph() {
-            graph.each_number(|numbers| write_numbers(&mut out, numbers, u32::to_le_bytes))?;
+            graph.each_number(|numbers| out.write_all(bytemuck::cast_slice(numbers)))?;
         }
-        out.write_digest()?;
-        out.inner.flush()
+        out.write_digest()
     }
 
-    /// Reads what was saved of a partition of the same database under the same settings; `length` is how many bytes there
-    /// are. Its vectors go to a file in `folder`, as [`Built::move_vectors_to_disk`] moves them, without a stay in memory.
+    /// What was saved at `path` of a partition of the same database under the same settings. Where memory can do with
+    /// looking at few vectors, and they may be `left_in_file`, they are mapped from there, whatever becomes of its name.
     ///
     /// # Errors
-    /// [`IndexError::Unusable`] says what it is instead, [`IndexError::Foreign`] that it is not of this;
-    /// [`IndexError::NoFile`] says why the file cannot be written.
+    /// [`IndexError::Unusable`] says what it is instead, [`IndexError::Foreign`] that it is not of this.
     pub fn load(
         database: &str,
         settings: &Settings,
         key: &PartitionKey,
         dimensions: usize,
-        from: impl Read,
-        length: u64,
-        folder: Option<&Path>,
+        path: &Path,
+        left_in_file: bool,
     ) -> Result<Self, IndexError> {
-        let mut from = Hashed::new(from);
+        let cannot = |error: io::Error| unusable(&format!("cannot be read: {error}"));
+        let file = File::open(path).map_err(cannot)?;
+        // SAFETY: what is mapped must not change or shrink while it is mapped. A file gets such a name when it is whole,
+        // its owner alone may open it, and this crate opens none of them to write; to replace or remove one leaves what is
+        // mapped as it is. Nothing writes through the map.
+        let map = Arc::new(unsafe { MmapOptions::new().populate().map(&file) }.map_err(cannot)?);
+        let mut from = Reader { bytes: &map, at: 0 };
         let head = read_head(&mut from)?;
         let expected = Head {
             format: FORMAT,
@@ -109,63 +139,40 @@ impl Built {
         if head != expected {
             return Err(IndexError::Foreign);
         }
-        let numbers = head.rows.saturating_mul(dimensions);
-        if (numbers as u64).saturating_mul(4) > length {
-            return Err(unusable("is shorter than its head says"));
+        let whole = map.len() - DIGEST;
+        if *blake3::hash(&map[..whole]).as_bytes() != map[whole..] {
+            return Err(unusable("is damaged: its digest is another one"));
         }
-        let rows = (0..head.rows).map(|_| read_row(&mut from)).collect::<Result<Vec<Row>, IndexError>>()?;
+        from.at = from.at.next_multiple_of(ALIGNED);
+        let (first, shape) = (from.at, (head.rows, dimensions));
+        from.take(head.rows.saturating_mul(dimensions).saturating_mul(size_of::<f32>()))?;
         let coded = head.graph.as_ref().map_or(settings.compressed && head.rows >= CODED_FROM, Shape::is_coded);
-        let vectors = match folder.filter(|_| coded) {
-            Some(folder) => {
-                let mut file = VectorsFile::create_in(folder).map_err(IndexError::NoFile)?;
-                read_components(&mut from, numbers, |read| file.push(read).map_err(IndexError::NoFile))?;
-                file.finish(dimensions).map_err(IndexError::NoFile)?
-            }
-            None => {
-                let mut components = vec_in_large_pages(numbers);
-                read_components(&mut from, numbers, |read| {
-                    components.extend_from_slice(read);
-                    Ok(())
-                })?;
-                let matrix = Array2::from_shape_vec((head.rows, dimensions), components)
-                    .map_err(|error| unusable(&format!("has another shape: {error}")))?;
-                Vectors::Memory(matrix)
-            }
-        };
-        let vectors = Arc::new(vectors);
-        let mut read = |count: usize| match (count as u64).saturating_mul(4) > length {
-            true => Err(unusable("is shorter than its head says")),
-            false => read_links(&mut from, count),
-        };
+        let mapped = Vectors::mapped(map.clone(), first, shape);
+        let vectors = Arc::new(if left_in_file && coded { mapped } else { mapped.in_memory() });
+        let rows = (0..head.rows).map(|_| read_row(&mut from)).collect::<Result<Vec<Row>, IndexError>>()?;
         let graph = match &head.graph {
-            Some(shape) => Some(FlatGraph::read(vectors.clone(), shape, &mut read)?),
+            Some(shape) => Some(FlatGraph::read(vectors.clone(), shape, |count| from.numbers(count))?),
             None => None,
         };
-        from.check_digest()?;
-        let coded = graph.zip(head.graph.as_ref()).map(|(graph, shape)| graph.with_codes(shape));
-        let segment = Segment::of_parts(settings, rows, vectors, coded);
-        Ok(Self {
-            key: key.clone(),
-            dimensions,
-            segment: Arc::new(segment),
-            revision: Revision(head.revision),
-            saved_before: true,
-            ticket: None,
-            whole: true,
-        })
+        if from.at != whole {
+            return Err(unusable("is longer than its head says"));
+        }
+        let segment = Segment::of_parts(settings, rows, vectors, graph);
+        Ok(Self { saved_before: true, ..Self::new(key, dimensions, segment, Revision(head.revision)) })
     }
 }
 
 fn built_by(settings: &Settings) -> String {
     let Settings { exact_below, m, ef_construction, builder, compressed, .. } = settings;
-    format!("{exact_below} {m} {ef_construction} {builder:?} {compressed}")
+    let order = if cfg!(target_endian = "big") { "big-endian" } else { "little-endian" };
+    format!("{exact_below} {m} {ef_construction} {builder:?} {compressed} {order}")
 }
 
 fn unusable(reason: &str) -> IndexError {
     IndexError::Unusable { reason: reason.to_owned() }
 }
 
-fn read_head<R: Read>(from: &mut Hashed<R>) -> Result<Head, IndexError> {
+fn read_head(from: &mut Reader<'_>) -> Result<Head, IndexError> {
     if from.array()? != MAGIC {
         return Err(unusable("is no saved segment"));
     }
@@ -173,10 +180,12 @@ fn read_head<R: Read>(from: &mut Hashed<R>) -> Result<Head, IndexError> {
     if length > LONGEST_HEAD {
         return Err(unusable("has a head that is too long"));
     }
-    let mut head = vec![0; length as usize];
-    from.fill(&mut head)?;
-    from.check_digest()?;
-    serde_json::from_slice(&head).map_err(|error| unusable(&format!("has a head of another format: {error}")))
+    let head = from.take(length as usize)?;
+    let digest = blake3::hash(&from.bytes[..from.at]);
+    if *digest.as_bytes() != from.array()? {
+        return Err(unusable("has a damaged head"));
+    }
+    serde_json::from_slice(head).map_err(|error| unusable(&format!("has a head of another format: {error}")))
 }
 
 fn write_row(out: &mut impl Write, row: &Row) -> io::Result<()> {
@@ -199,7 +208,7 @@ fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-fn read_row<R: Read>(from: &mut Hashed<R>) -> Result<Row, IndexError> {
+fn read_row(from: &mut Reader<'_>) -> Result<Row, IndexError> {
     let id = EmbeddingId(Uuid::from_bytes(from.array()?));
     let entity_id = Uuid::from_bytes(from.array()?);
     let version = i32::from_le_bytes(from.array()?);
@@ -211,66 +220,18 @@ fn read_row<R: Read>(from: &mut Hashed<R>) -> Result<Row, IndexError> {
     };
     let entity_type = from.text()?.parse().map_err(|error| unusable(&format!("holds {error}")))?;
     let source_field = from.text()?.parse().map_err(|error| unusable(&format!("holds {error}")))?;
-    let (platform, status) = (from.text()?, from.text()?);
+    let (platform, status) = (from.text()?.to_owned(), from.text()?.to_owned());
     let tags = u32::from_le_bytes(from.array()?);
-    let tags = (0..tags).map(|_| from.text()).collect::<Result<_, _>>()?;
+    let tags = (0..tags).map(|_| from.text().map(str::to_owned)).collect::<Result<_, _>>()?;
     let entity = EntityRef { entity_type, id: entity_id };
     let labels = Arc::new(Labels { tags, platform, status });
     Ok(Row { id, entity, source_field, version, chunk_index, labels, occurred_at })
 }
 
-/// Numbers that are read or written at once.
-const CHUNK: usize = 16_384;
-
-fn write_numbers<T: Copy>(out: &mut impl Write, numbers: &[T], bytes: impl Fn(T) -> [u8; 4]) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(CHUNK.min(numbers.len()) * 4);
-    for chunk in numbers.chunks(CHUNK) {
-        buffer.clear();
-        chunk.iter().for_each(|number| buffer.extend_from_slice(&bytes(*number)));
-        out.write_all(&buffer)?;
-    }
-    Ok(())
-}
-
-/// Gives components a few at a time.
-fn read_components<R: Read>(
-    from: &mut Hashed<R>,
-    count: usize,
-    mut give: impl FnMut(&[f32]) -> Result<(), IndexError>,
-) -> Result<(), IndexError> {
-    let mut buffer = vec![0.0_f32; CHUNK.min(count)];
-    let mut left = count;
-    while left > 0 {
-        let components = &mut buffer[..CHUNK.min(left)];
-        from.fill(bytemuck::cast_slice_mut(components))?;
-        if cfg!(target_endian = "big") {
-            components.iter_mut().for_each(|component| *component = f32::from_bits(component.to_bits().swap_bytes()));
-        }
-        give(components)?;
-        left -= components.len();
-    }
-    Ok(())
-}
-
-fn read_links<R: Read>(from: &mut Hashed<R>, count: usize) -> Result<Vec<u32>, IndexError> {
-    let mut links = vec![0; count];
-    for chunk in links.chunks_mut(CHUNK) {
-        from.fill(bytemuck::cast_slice_mut(chunk))?;
-        chunk.iter_mut().for_each(|link| *link = u32::from_le(*link));
-    }
-    Ok(links)
-}
-
 /// Hashes what goes through it.
-struct Hashed<T> {
-    inner: T,
+struct Hashed<W> {
+    inner: W,
     hasher: blake3::Hasher,
-}
-
-impl<T> Hashed<T> {
-    fn new(inner: T) -> Self {
-        Self { inner, hasher: blake3::Hasher::new() }
-    }
 }
 
 impl<W: Write> Write for Hashed<W> {
@@ -289,41 +250,38 @@ impl<W: Write> Hashed<W> {
     /// The digest of all that was written so far.
     fn write_digest(&mut self) -> io::Result<()> {
         let digest = self.hasher.finalize();
-        self.inner.write_all(digest.as_bytes())
+        self.write_all(digest.as_bytes())
     }
 }
 
-impl<R: Read> Hashed<R> {
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), IndexError> {
-        self.inner.read_exact(bytes).map_err(|error| unusable(&format!("cannot be read: {error}")))?;
-        self.hasher.update(bytes);
-        Ok(())
+/// Reads what was written, from a place on.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], IndexError> {
+        let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..count));
+        let taken = taken.ok_or_else(|| unusable("is shorter than its head says"))?;
+        self.at += count;
+        Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], IndexError> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
     }
 
-    fn text(&mut self) -> Result<String, IndexError> {
-        /// No text of a row is longer.
-        const LONGEST: u32 = 1 << 16;
+    fn text(&mut self) -> Result<&'a str, IndexError> {
         let length = u32::from_le_bytes(self.array()?);
-        if length > LONGEST {
-            return Err(unusable("holds a text that is too long"));
-        }
-        let mut bytes = vec![0; length as usize];
-        self.fill(&mut bytes)?;
-        String::from_utf8(bytes).map_err(|_| unusable("holds a text that is none"))
+        std::str::from_utf8(self.take(length as usize)?).map_err(|_| unusable("holds a text that is none"))
     }
 
-    /// Compares what was read so far with the digest that follows.
-    fn check_digest(&mut self) -> Result<(), IndexError> {
-        let digest = self.hasher.finalize();
-        let mut written = [0; DIGEST];
-        self.inner.read_exact(&mut written).map_err(|error| unusable(&format!("cannot be read: {error}")))?;
-        if digest == written { Ok(()) } else { Err(unusable("is damaged: its digest is another one")) }
+    fn numbers(&mut self, count: usize) -> Result<Vec<u32>, IndexError> {
+        let bytes = self.take(count.saturating_mul(size_of::<u32>()))?;
+        Ok(bytes.as_chunks().0.iter().copied().map(u32::from_ne_bytes).collect())
     }
 }
 
@@ -345,13 +303,29 @@ mod tests {
     }
 
     fn saved(built: &Built) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        built.save("here", &settings(), &mut bytes).expect("memory takes it");
-        bytes
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("saved");
+        built.save("here", &settings(), &path).expect("room for it");
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1);
+        fs::read(path).expect("what was written")
+    }
+
+    fn load_by(
+        bytes: &[u8],
+        database: &str,
+        settings: &Settings,
+        key: &PartitionKey,
+        dimensions: usize,
+        left_in_file: bool,
+    ) -> Result<Built, IndexError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("saved");
+        fs::write(&path, bytes).expect("room for it");
+        Built::load(database, settings, key, dimensions, &path, left_in_file)
     }
 
     fn load(bytes: &[u8]) -> Result<Built, IndexError> {
-        Built::load("here", &settings(), &partition(1), DIMENSIONS, bytes, bytes.len() as u64, None)
+        load_by(bytes, "here", &settings(), &partition(1), DIMENSIONS, false)
     }
 
     #[test]
@@ -382,28 +356,17 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_read_to_the_disk_where_they_may_lie_there() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let scanned = Settings::default();
-        let built = |rows| {
-            let entries = (0..rows).map(|place| entry_at(place, DIMENSIONS)).collect();
-            Built::build(&scanned, &partition(1), DIMENSIONS, entries, Revision(7)).expect("good rows")
-        };
-        let load = |bytes: &[u8], folder| {
-            Built::load("here", &scanned, &partition(1), DIMENSIONS, bytes, bytes.len() as u64, folder)
-        };
-        for (rows, on_disk) in [(0, 0), (CODED_FROM as u64 - 1, 0), (300, 300)] {
-            let mut bytes = Vec::new();
-            built(rows).save("here", &scanned, &mut bytes).expect("memory takes it");
-            let [memory, disk] =
-                [None, Some(folder.path())].map(|folder| load(&bytes, folder).expect("what was saved"));
-            disk.segment.check().expect("sound");
-            assert_eq!(memory.segment.bytes() - disk.segment.bytes(), on_disk * DIMENSIONS as u64 * 4, "{rows} rows");
+    fn vectors_stay_in_the_file_where_they_may_lie_there() {
+        for (rows, in_file) in [(0, 0), (40, 0), (300, 300)] {
+            let bytes = saved(&built(rows));
+            let [memory, disk] = [false, true].map(|left_in_file| {
+                load_by(&bytes, "here", &settings(), &partition(1), DIMENSIONS, left_in_file).expect("what was saved")
+            });
+            disk.segment.check().expect("sound, although the file has lost its name");
+            assert_eq!(memory.segment.bytes() - disk.segment.bytes(), in_file * DIMENSIONS as u64 * 4, "{rows} rows");
             let vectors =
                 |built: &Built| (0..rows as u32).map(|row| built.segment.owned_vector(row)).collect::<Vec<_>>();
             assert_eq!(vectors(&disk), vectors(&memory));
-            let refused = load(&bytes, Some(Path::new("/nowhere/at/all"))).err();
-            assert_eq!(matches!(refused, Some(IndexError::NoFile(_))), on_disk > 0, "{refused:?}");
         }
     }
 
@@ -416,23 +379,22 @@ mod tests {
             assert!(matches!(load(&damaged), Err(IndexError::Unusable { .. })), "byte {at}");
             assert!(matches!(load(&bytes[..at]), Err(IndexError::Unusable { .. })), "{at} bytes");
         }
+        assert!(matches!(load(&[&bytes[..], &[0]].concat()), Err(IndexError::Unusable { .. })));
         let refused = |database: &str, settings: Settings, organization, dimensions| {
-            let error = Built::load(
-                database,
-                &settings,
-                &partition(organization),
-                dimensions,
-                bytes.as_slice(),
-                bytes.len() as u64,
-                None,
-            )
-            .err()
-            .expect("foreign");
+            let error = load_by(&bytes, database, &settings, &partition(organization), dimensions, false)
+                .err()
+                .expect("foreign");
             assert!(error.to_string().contains("another database"), "{error}");
         };
         refused("elsewhere", settings(), 1, DIMENSIONS);
         refused("here", settings(), 2, DIMENSIONS);
         refused("here", settings(), 1, DIMENSIONS + 1);
         refused("here", Settings { m: 8, ..settings() }, 1, DIMENSIONS);
+    }
+
+    #[test]
+    fn an_empty_segment_is_no_less_than_whole() {
+        let bytes = saved(&built(0));
+        assert!((1..bytes.len()).all(|at| load(&bytes[..at]).is_err()));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::{ArcSwap, Guard};
 use rpds::RedBlackTreeMapSync;
 
+use super::commits::Commits;
 use super::entry::PartitionKey;
 use super::partition::Partition;
 use super::popularity::Popularity;
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     partitions: ArcSwap<Partitions>,
     pub(super) requests: Requests,
+    pub(super) commits: Commits,
     popularity: Mutex<Popularity>,
 }
 
@@ -29,6 +31,7 @@ impl Shared {
             settings,
             partitions: ArcSwap::from_pointee(Partitions::new_sync()),
             requests: Requests::default(),
+            commits: Commits::default(),
             popularity: Mutex::default(),
         }
     }

@@ -1,28 +1,38 @@
 //! The vectors of a segment: in memory, or on the disk, where the system keeps of them what is looked at.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use memmap2::{Advice, Mmap};
 use ndarray::{Array2, ArrayView2};
+
+use super::pages::vec_in_large_pages;
 
 /// Rows × dimensions, contiguous, row after row.
 pub(super) enum Vectors {
     /// On the heap.
     Memory(Array2<f32>),
-    /// In a file that has no name any more, and ends with this.
-    Disk { map: Mmap, shape: (usize, usize) },
+    /// In a mapped file, from a byte on.
+    Disk { map: Arc<Mmap>, first: usize, shape: (usize, usize) },
 }
 
 impl Vectors {
+    /// Those of a mapped file, from a byte on that is a multiple of four.
+    pub(super) fn mapped(map: Arc<Mmap>, first: usize, shape: (usize, usize)) -> Self {
+        // Rows are looked at here and there: what lies behind one is not the next. Only advice.
+        let _ = map.advise(Advice::Random);
+        Self::Disk { map, first, shape }
+    }
+
     /// All of them.
     pub(super) fn view(&self) -> ArrayView2<'_, f32> {
         match self {
             Self::Memory(matrix) => matrix.view(),
-            Self::Disk { map, shape } => {
-                let components = bytemuck::cast_slice(map);
-                ArrayView2::from_shape(*shape, components).expect("the file was written with this shape")
+            Self::Disk { map, first, shape } => {
+                let bytes = shape.0 * shape.1 * size_of::<f32>();
+                let components = bytemuck::cast_slice(&map[*first..first + bytes]);
+                ArrayView2::from_shape(*shape, components).expect("so many bytes have this shape")
             }
         }
     }
@@ -41,48 +51,20 @@ impl Vectors {
     /// Where it cannot be written, as when the disk is full.
     pub(super) fn on_disk(&self, folder: &Path) -> io::Result<Self> {
         let matrix = self.view();
-        let mut file = VectorsFile::create_in(folder)?;
-        file.push(matrix.to_slice().unwrap_or_default())?;
-        file.finish(matrix.ncols())
-    }
-}
-
-/// Vectors on their way to the disk.
-pub(super) struct VectorsFile {
-    file: File,
-    components: usize,
-}
-
-impl VectorsFile {
-    /// An empty file without a name.
-    ///
-    /// # Errors
-    /// Where there can be none.
-    pub(super) fn create_in(folder: &Path) -> io::Result<Self> {
-        Ok(Self { file: tempfile::tempfile_in(folder)?, components: 0 })
-    }
-
-    /// Adds components, row after row.
-    ///
-    /// # Errors
-    /// Where they cannot be written.
-    pub(super) fn push(&mut self, components: &[f32]) -> io::Result<()> {
-        self.components += components.len();
-        self.file.write_all(bytemuck::cast_slice(components))
-    }
-
-    /// What was added, as rows of so many dimensions.
-    ///
-    /// # Errors
-    /// Where the system does not map it.
-    pub(super) fn finish(self, dimensions: usize) -> io::Result<Vectors> {
-        let shape = (self.components.checked_div(dimensions).unwrap_or_default(), dimensions);
+        let mut file = tempfile::tempfile_in(folder)?;
+        file.write_all(bytemuck::cast_slice(matrix.to_slice().unwrap_or_default()))?;
         // SAFETY: what is mapped must not change or shrink while it is mapped. The file has no name, and its only handle
         // ends here, so that nobody else can open it; nothing writes through the map.
-        let map = unsafe { Mmap::map(&self.file)? };
-        // Rows are looked at here and there: what lies behind one is not the next.
-        map.advise(Advice::Random)?;
-        Ok(Vectors::Disk { map, shape })
+        let map = Arc::new(unsafe { Mmap::map(&file)? });
+        Ok(Self::mapped(map, 0, matrix.dim()))
+    }
+
+    /// The same vectors on the heap.
+    pub(super) fn in_memory(&self) -> Self {
+        let matrix = self.view();
+        let mut components = vec_in_large_pages(matrix.len());
+        components.extend_from_slice(matrix.to_slice().unwrap_or_default());
+        Self::Memory(Array2::from_shape_vec(matrix.raw_dim(), components).expect("the same shape"))
     }
 }
 
@@ -100,6 +82,7 @@ mod tests {
             let disk = memory.on_disk(folder.path()).expect("room for it");
             assert_eq!(disk.view(), memory.view());
             assert_eq!(disk.bytes(), 0);
+            assert_eq!(disk.in_memory().view(), memory.view());
             assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 0);
         }
         assert!(Vectors::Memory(Array2::zeros((1, 1))).on_disk(Path::new("/nowhere/at/all")).is_err());

@@ -118,6 +118,28 @@ impl IndexWriter {
         Ok(())
     }
 
+    /// Shows what this process itself has committed of an organization, in the partitions that it follows on. True where
+    /// all of them then show the last of it, so that the feed need not be read.
+    pub fn apply_commits(&mut self, organization: OrganizationId) -> bool {
+        let mut commits = self.shared.commits.take(organization);
+        let Some(newest) = commits.last().map(|commit| commit.revision) else { return false };
+        let mut all = true;
+        for (key, shown) in self.loaded(Some(organization)) {
+            let (mut upto, mut newest_at, mut deltas) = (shown, None, Vec::new());
+            for commit in commits.iter_mut().skip_while(|commit| commit.revision <= shown) {
+                if commit.revision.0 != upto.0 + 1 {
+                    break;
+                }
+                (upto, newest_at) = (commit.revision, Some(commit.newest_at));
+                deltas.extend(commit.deltas.remove(&key.model).unwrap_or_default());
+            }
+            // What does not fit is read from the feed, which says what is wrong with it.
+            let applied = newest_at.is_none_or(|now| self.apply(&key, deltas, upto, now).is_ok());
+            all &= applied && upto >= newest;
+        }
+        all
+    }
+
     /// Notes that the feed was read and had nothing newer. Does nothing where the partition is not loaded.
     pub fn confirm(&mut self, key: &PartitionKey, now: Instant) {
         if let Some(partition) = self.shared.get(key) {
@@ -321,7 +343,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Filter, ServedBy};
-    use crate::index::samples::{entity, entry_at, field, partition, vector};
+    use crate::index::samples::{commit, entity, entry_at, field, partition, vector};
 
     const DIMENSIONS: usize = 4;
 
@@ -338,6 +360,47 @@ mod tests {
 
     fn delete(number: u64) -> Delta {
         Delta { entries: vec![], ..put(number) }
+    }
+
+    #[test]
+    fn what_follows_on_is_shown_without_the_feed() {
+        let (mut writer, reader) = open(Settings::default());
+        let now = Instant::now();
+        let organization = partition(1).organization;
+        let shows = |reader: &IndexReader| {
+            let view = reader.glance(&partition(1)).expect("loaded");
+            (view.revision(), view.digest())
+        };
+        reader.committed(commit(1, 8, 0..2, DIMENSIONS));
+        assert!(!writer.apply_commits(organization), "nothing is kept of what is not loaded");
+        writer.publish(built(&Settings::default(), 1, 40, 8), now);
+        for revision in [10, 9] {
+            reader.committed(commit(1, revision, revision as u64 * 2..100, DIMENSIONS));
+        }
+        reader.committed(commit(2, 9, 0..4, DIMENSIONS));
+        assert!(writer.apply_commits(organization));
+        assert!(!writer.apply_commits(organization), "once is enough");
+        let followed = shows(&reader);
+        assert_eq!(followed.0, Revision(10));
+
+        // The same by the feed.
+        writer.remove(&partition(1));
+        writer.publish(built(&Settings::default(), 1, 40, 8), now);
+        for revision in [9, 10] {
+            let deltas = commit(1, revision, revision as u64 * 2..100, DIMENSIONS).deltas.remove(&partition(1).model);
+            writer.apply(&partition(1), deltas.expect("of this model"), Revision(revision), now).expect("they fit");
+        }
+        assert_eq!(shows(&reader), followed);
+
+        // A gap, what is known already, and what does not fit are left to the feed.
+        reader.committed(commit(1, 12, 0..4, DIMENSIONS));
+        assert!(!writer.apply_commits(organization));
+        reader.committed(commit(1, 11, 0..4, DIMENSIONS + 1));
+        assert!(!writer.apply_commits(organization));
+        assert_eq!(shows(&reader), followed);
+        reader.committed(commit(1, 10, 0..4, DIMENSIONS));
+        assert!(writer.apply_commits(organization));
+        assert_eq!(shows(&reader), followed);
     }
 
     #[test]

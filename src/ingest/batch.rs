@@ -1,6 +1,6 @@
 //! One batch of drafts of one organization, from decision to acknowledgement.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,12 @@ use uuid::Uuid;
 
 use super::chunking::{Piece, cut, keep};
 use super::plan::{Decision, Wish, decide};
-use super::{IngestError, VersionWrite, announce, write_versions};
+use super::{IngestError, VersionWrite, announce, commit_versions, write_versions};
 use crate::domain::{
-    Chunk, ChunkDraft, Draft, EmbeddingId, EmbeddingKey, Model, ModelId, OrganizationId, Outcome, Purpose, Revision,
-    Vector,
+    Chunk, ChunkDraft, Draft, EmbeddingId, EmbeddingKey, Model, ModelId, OrganizationId, Outcome, Purpose, Vector,
 };
 use crate::embed::{EmbedError, Embedder, Embedders};
-use crate::index::IndexReader;
+use crate::index::{Commit, IndexReader};
 use crate::store::{Arrival, Database, Head, StoreError, TenantTransaction};
 
 /// Texts given to an embedder at once.
@@ -269,8 +268,8 @@ impl BatchWriter {
                 None => postponed.push(item),
             }
         }
-        match written.revision {
-            Some(revision) => self.answer_once_mirrored(organization, written.models, revision, decided).await,
+        match written.commit {
+            Some(commit) => self.answer_once_mirrored(commit, decided).await,
             None => decided.into_iter().for_each(|(item, outcome)| item.answer(Ok(outcome))),
         }
         postponed
@@ -278,17 +277,11 @@ impl BatchWriter {
 
     /// Answers when this replica's mirror shows the revision, while the next batch is written: waits only where too many
     /// batches wait for the mirror.
-    async fn answer_once_mirrored(
-        &self,
-        organization: OrganizationId,
-        models: BTreeSet<ModelId>,
-        revision: Revision,
-        decided: Vec<(Item, Outcome)>,
-    ) {
+    async fn answer_once_mirrored(&self, commit: Commit, decided: Vec<(Item, Outcome)>) {
+        let shown = announce(&self.index, commit, self.mirror_patience);
         let turn = Arc::clone(&self.announcing).acquire_owned().await;
-        let (index, patience) = (self.index.clone(), self.mirror_patience);
         self.tasks.spawn(async move {
-            announce(&index, organization, models, revision, patience).await;
+            shown.await;
             decided.into_iter().for_each(|(item, outcome)| item.answer(Ok(outcome)));
             drop(turn);
         });
@@ -324,12 +317,11 @@ impl BatchWriter {
         }
         if writes.is_empty() {
             transaction.rollback().await?;
-            return Ok(Written { revision: None, models: BTreeSet::new(), outcomes });
+            return Ok(Written { commit: None, outcomes });
         }
         write_versions(&mut transaction, &writes, revision, self.arrival).await?;
-        transaction.commit().await?;
-        let models = writes.into_iter().map(|write| write.key.model).collect();
-        Ok(Written { revision: Some(revision), models, outcomes })
+        let commit = commit_versions(transaction, writes, revision).await?;
+        Ok(Written { commit: Some(commit), outcomes })
     }
 }
 
@@ -352,8 +344,8 @@ impl Item {
 
 /// What a write transaction did.
 struct Written {
-    revision: Option<Revision>,
-    models: BTreeSet<ModelId>,
+    /// What it changed, if it changed anything.
+    commit: Option<Commit>,
     /// One an item, in order; `None` where it must be embedded first.
     outcomes: Vec<Option<Outcome>>,
 }

@@ -17,4 +17,4 @@ mod write;
 pub use announce::announce;
 pub use error::IngestError;
 pub use ingestor::{IngestSettings, Ingestor, Pending};
-pub use write::{VersionWrite, write_versions};
+pub use write::{VersionWrite, commit_versions, write_versions};

@@ -1,9 +1,13 @@
 //! Writing versions: close, insert, log, in one transaction.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use uuid::Uuid;
 
-use crate::domain::{Attributes, Change, ChangeKind, Chunk, EmbeddingKey, Revision};
-use crate::store::{Arrival, NewChunk, NewVersion, StoreError, TenantTransaction};
+use crate::domain::{Attributes, Change, ChangeKind, Chunk, Delta, EmbeddingKey, Entry, ModelId, Revision};
+use crate::index::Commit;
+use crate::store::{Arrival, NewChunk, NewVersion, StoreError, TenantTransaction, kept_time};
 
 /// A version that is to become current.
 #[derive(Debug, Clone)]
@@ -46,6 +50,43 @@ impl VersionWrite {
             deleted: true,
         }
     }
+
+    /// What it does to a partition: the rows as the table has them.
+    fn into_delta(self) -> (ModelId, Delta) {
+        let EmbeddingKey { entity, source_field, model } = self.key;
+        let Attributes { tags, platform, status, occurred_at, .. } = self.attributes;
+        let entry = |chunk: Chunk| Entry {
+            id: chunk.id,
+            entity: entity.clone(),
+            source_field: source_field.clone(),
+            version: self.version,
+            chunk_index: chunk.index,
+            tags: tags.clone(),
+            platform: platform.clone(),
+            status: status.clone(),
+            occurred_at: occurred_at.map(kept_time),
+            vector: chunk.vector,
+        };
+        let entries = self.chunks.into_iter().map(entry).collect();
+        (model, Delta { entity, source_field, entries })
+    }
+}
+
+/// Commits versions that were written at a revision; gives back what that does to partitions.
+pub async fn commit_versions(
+    transaction: TenantTransaction,
+    writes: Vec<VersionWrite>,
+    revision: Revision,
+) -> Result<Commit, StoreError> {
+    let organization = transaction.organization();
+    // The transaction holds the organization's lock until it has ended: there is nothing later yet.
+    let newest_at = Instant::now();
+    transaction.commit().await?;
+    let mut deltas: BTreeMap<ModelId, Vec<Delta>> = BTreeMap::new();
+    for (model, delta) in writes.into_iter().map(VersionWrite::into_delta) {
+        deltas.entry(model).or_default().push(delta);
+    }
+    Ok(Commit { organization, revision, deltas, newest_at })
 }
 
 /// Makes versions current at a revision that the transaction has taken; their chunks arrive as `arrival` says.
@@ -80,7 +121,7 @@ pub async fn write_versions(
                 key: &write.key,
                 version: write.version,
                 attributes: &write.attributes,
-                chunk: chunk.clone(),
+                chunk,
             })
         })
         .collect();

@@ -101,7 +101,7 @@ impl Mirror {
                 request = self.writer.next_request() => match request {
                     Request::Ring(organization) => {
                         bell.ring(organization);
-                        self.catch_up(Some(organization)).await;
+                        self.take_commits(organization).await;
                     }
                     Request::Load(key) => self.want_if_admitted(key),
                     Request::Reload(key) => self.reload(key),
@@ -247,6 +247,17 @@ impl Mirror {
         if let Some(snapshots) = self.snapshots.clone() {
             let (built, settings) = (built.clone(), *self.reader.settings());
             self.tasks.spawn_blocking(move || snapshots.save(&settings, &built));
+        }
+    }
+
+    /// Shows what this process has committed; where somebody else has, too, the log tells.
+    async fn take_commits(&mut self, organization: OrganizationId) {
+        // Blocks of the tail are copied together: other tasks need not wait for that.
+        if tokio::task::block_in_place(|| self.writer.apply_commits(organization)) {
+            metrics::counter!("kindred_mirror_own_commits_total").increment(1);
+            self.start_rebuilds(Some(organization));
+        } else {
+            self.catch_up(Some(organization)).await;
         }
     }
 

@@ -4,15 +4,14 @@
 //! A file a partition, written beside its place and then renamed; what is old, foreign or damaged is removed and made again
 //! from the database. The folder and its files are open to their owner alone, and together no larger than the limit.
 
-use std::error::Error;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Seek};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::domain::{Model, Revision};
-use crate::index::{Built, IndexError, PartitionKey, Settings};
+use crate::index::{Built, IndexError, PartitionKey, Settings, UNFINISHED};
 
 /// A partition of fewer rows is read from the database as fast.
 const FEWEST_ROWS: usize = 1_000;
@@ -81,20 +80,8 @@ impl Snapshots {
         key: &PartitionKey,
         model: &Model,
     ) -> Option<Result<Built, IndexError>> {
-        let file = File::open(self.path(key)).ok()?;
-        let length = file.metadata().ok()?.len();
-        let read = |folder: Option<&Path>| {
-            (&file).rewind().ok()?;
-            let from = BufReader::with_capacity(1 << 20, &file);
-            Some(Built::load(&self.database, settings, key, model.dimensions, from, length, folder))
-        };
-        match read(self.takes_vectors.then_some(self.folder.as_path()))? {
-            Err(error @ IndexError::NoFile(_)) => {
-                self.tell_vectors_stay(key, &error);
-                read(None)
-            }
-            outcome => Some(outcome),
-        }
+        let path = self.path(key);
+        path.exists().then(|| Built::load(&self.database, settings, key, model.dimensions, &path, self.takes_vectors))
     }
 
     /// Keeps a partition, if it is large. Writes the disk. A failure costs nothing but the time that it would have saved.
@@ -103,7 +90,7 @@ impl Snapshots {
             return;
         }
         let path = self.path(built.key());
-        match self.write(settings, built, &path) {
+        match built.save(&self.database, settings, &path) {
             Ok(()) => {
                 metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "saved").increment(1);
                 self.prune(&path);
@@ -115,28 +102,13 @@ impl Snapshots {
         }
     }
 
-    fn write(&self, settings: &Settings, built: &Built, path: &Path) -> io::Result<()> {
-        let aside = path.with_extension(format!("{:016x}.writing", rand::random::<u64>()));
-        let written = (|| {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-            let mut out = BufWriter::with_capacity(1 << 20, file);
-            built.save(&self.database, settings, &mut out)?;
-            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
-            fs::rename(&aside, path)
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&aside);
-        }
-        written
-    }
-
     /// Removes what was written longest ago, until the rest is within the limit, and what an ended process left half
     /// written.
     fn prune(&self, newest: &Path) {
         let files = self.files();
         let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
         for (written, size, path) in files {
-            let half = path.extension().is_some_and(|ending| ending == "writing")
+            let half = path.extension().is_some_and(|ending| ending == UNFINISHED)
                 && written.elapsed().is_ok_and(|age| age.as_secs() > 3_600);
             if half || (bytes > self.limit && path != newest) {
                 let _ = fs::remove_file(&path);
@@ -151,14 +123,10 @@ impl Snapshots {
         if self.takes_vectors
             && let Err(error) = built.move_vectors_to_disk(&self.folder)
         {
-            self.tell_vectors_stay(built.key(), &error);
+            metrics::counter!("kindred_mirror_failures_total").increment(1);
+            let (partition, folder) = (built.key(), self.folder.display());
+            tracing::warn!(%partition, %folder, %error, "vectors stay in memory: they could not be written to the disk");
         }
-    }
-
-    fn tell_vectors_stay(&self, partition: &PartitionKey, error: &dyn Error) {
-        metrics::counter!("kindred_mirror_failures_total").increment(1);
-        let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        tracing::warn!(%partition, folder = %self.folder.display(), reason, "vectors stay in memory: they could not be written to the disk");
     }
 
     /// The partitions that have a snapshot, what was written last first, as many as fit into `bytes`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{Stream, StreamExt, TryStreamExt};
 use serde_json::Value;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub struct NewChunk<'a> {
     /// What is kept beside the vector.
     pub attributes: &'a Attributes,
     /// The chunk; its language stands in the row.
-    pub chunk: Chunk,
+    pub chunk: &'a Chunk,
 }
 
 /// What is kept beside a vector.
@@ -47,6 +47,13 @@ pub struct StoredContent {
     pub language: String,
     /// The attributes.
     pub attributes: Attributes,
+}
+
+/// A time as the database keeps it: in whole microseconds, counted from the year 2000 and cut off towards it, as sqlx does.
+pub fn kept_time(time: DateTime<Utc>) -> DateTime<Utc> {
+    const EPOCH: DateTime<Utc> = DateTime::from_timestamp_nanos(946_684_800_000_000_000);
+    let since = (time - EPOCH).num_microseconds();
+    since.map_or(time, |microseconds| EPOCH + TimeDelta::microseconds(microseconds))
 }
 
 pub(super) fn vector_of(id: Uuid, vector: pgvector::Vector) -> Result<Vector, StoreError> {

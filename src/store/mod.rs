@@ -35,7 +35,7 @@ pub use catalog::{CatalogError, ModelCatalog};
 pub use changes::Changes;
 pub use context_logs::{ContextLog, Feedback};
 pub use database::{Database, DatabaseSettings, TenantTransaction};
-pub use embeddings::{Arrival, NewChunk, StoredContent};
+pub use embeddings::{Arrival, NewChunk, StoredContent, kept_time};
 pub use error::StoreError;
 pub use health::{CrookedLog, CurrentPartition, Unsettled};
 pub use keys::ApiKey;

@@ -1,6 +1,5 @@
 //! The history of a line, and what may be done to it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use crate::domain::{
     Chunk, EmbeddingId, EmbeddingKey, EntityRef, Invalid, ModelId, Revision, SourceField, Version, VersionInfo,
 };
 use crate::index::IndexReader;
-use crate::ingest::{VersionWrite, announce, write_versions};
+use crate::ingest::{VersionWrite, announce, commit_versions, write_versions};
 use crate::store::{Arrival, Database, ModelCatalog, TenantTransaction};
 use crate::tenancy::{Caller, Role};
 
@@ -171,8 +170,8 @@ impl VersionKeeper {
             chunks,
             deleted: false,
         };
-        self.write(transaction, std::slice::from_ref(&write), revision).await?;
-        Ok((write.version, revision))
+        self.write(transaction, vec![write], revision).await?;
+        Ok((head.version + 1, revision))
     }
 
     /// Deletes what is current of an entity, or one version.
@@ -206,8 +205,9 @@ impl VersionKeeper {
         let heads = transaction.heads(&lines).await?;
         let tombstones: Vec<VersionWrite> =
             heads.into_iter().map(|(key, head)| VersionWrite::tombstone(key, head.version + 1)).collect();
-        self.write(transaction, &tombstones, revision).await?;
-        Ok(Deleted { versions: tombstones.len(), revision })
+        let versions = tombstones.len();
+        self.write(transaction, tombstones, revision).await?;
+        Ok(Deleted { versions, revision })
     }
 
     async fn try_delete_version(
@@ -228,7 +228,7 @@ impl VersionKeeper {
         match head {
             Some(head) if head.version == version && !head.deleted => {
                 let tombstone = VersionWrite::tombstone(key, version + 1);
-                self.write(transaction, std::slice::from_ref(&tombstone), revision).await?;
+                self.write(transaction, vec![tombstone], revision).await?;
                 Ok(Deleted { versions: 1, revision })
             }
             // An older version is in no search, so its removal needs no revision that mirrors must follow.
@@ -250,14 +250,12 @@ impl VersionKeeper {
     async fn write(
         &self,
         mut transaction: TenantTransaction,
-        writes: &[VersionWrite],
+        writes: Vec<VersionWrite>,
         revision: Revision,
     ) -> Result<(), VersionError> {
-        let organization = transaction.organization();
-        write_versions(&mut transaction, writes, revision, Arrival::Unsettled).await?;
-        transaction.commit().await?;
-        let models: BTreeSet<ModelId> = writes.iter().map(|write| write.key.model.clone()).collect();
-        announce(&self.index, organization, models, revision, self.mirror_patience).await;
+        write_versions(&mut transaction, &writes, revision, Arrival::Unsettled).await?;
+        let commit = commit_versions(transaction, writes, revision).await?;
+        announce(&self.index, commit, self.mirror_patience).await;
         Ok(())
     }
 }
