@@ -3,7 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kindred::grpc::proto::{DeleteEmbeddingsRequest, SearchRequest, SearchResponse, ServedBy, Vector, search_request};
+use kindred::grpc::proto::{
+    ActivateEmbeddingVersionRequest, DeleteEmbeddingsRequest, Draft, SearchRequest, SearchResponse, ServedBy, Vector,
+    search_request,
+};
+use kindred::index::PartitionKey;
+use prost_types::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::Row;
@@ -194,6 +199,51 @@ async fn a_partition_behind_the_log_is_loaded_again() {
     let answer = acme.find("before after", revision).await;
     assert_eq!(answer.results.len(), 2);
     assert_eq!(answer.revision, revision);
+}
+
+/// The change log is not read for it, and what is shown is what a reload reads from the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_commits_it_shows_as_the_table_has_it() {
+    let service = Service::start().await;
+    let mut acme = service.organization("acme").await;
+    acme.upsert_all((1..5).map(|number| draft("post", number, "tea")).collect()).await;
+    acme.mirrored().await;
+    let mut owner = postgres::connect(&service.urls.owner).await;
+    sqlx::raw_sql("REVOKE SELECT ON embedding_changes FROM kindred_app").execute(&mut owner).await.unwrap();
+
+    let at = |seconds, nanos| Some(Timestamp { seconds, nanos });
+    let tags = vec!["ice".to_owned(), "coffee".to_owned(), "Eis".to_owned(), "ice".to_owned()];
+    let drafts = vec![
+        Draft { tags, occurred_at: at(1_700_000_000, 123_456_789), ..draft("post", 1, "iced coffee") },
+        Draft { platform: "instagram".into(), occurred_at: at(900_000_000, 999_999_999), ..draft("post", 5, "hot") },
+        Draft { status: "published".into(), occurred_at: at(-1, 1), ..vector_draft("idea", 6, vec![0.3; DIMENSIONS]) },
+        Draft { source_field: "caption".into(), language: "de".into(), ..draft("post", 2, "Tee") },
+    ];
+    let mut revision = acme.upsert_all(drafts).await.iter().map(|outcome| outcome.revision).max().unwrap();
+    let gone = DeleteEmbeddingsRequest { entity: Some(entity("post", 3)), ..DeleteEmbeddingsRequest::default() };
+    revision = revision.max(acme.embeddings.delete_embeddings(gone).await.unwrap().into_inner().revision);
+    let back = ActivateEmbeddingVersionRequest {
+        entity: Some(entity("post", 1)),
+        version: 1,
+        ..ActivateEmbeddingVersionRequest::default()
+    };
+    revision = revision.max(acme.embeddings.activate_embedding_version(back).await.unwrap().into_inner().revision);
+
+    let index = service.running.application().index();
+    let key = PartitionKey { organization: acme.id, model: MODEL.parse().unwrap() };
+    let shown = || index.glance(&key).map(|view| (view.revision().0, view.len(), view.digest()));
+    let committed = shown().expect("loaded");
+    assert_eq!((committed.0, committed.1), (revision, 6));
+    let generation = || index.status().first().map(|status| status.generation);
+    let before = generation();
+    index.distrust(&key);
+    let reloaded = async {
+        while generation() <= before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reloaded).await.expect("it is read from the table");
+    assert_eq!(shown(), Some(committed));
 }
 
 /// Alters a vector behind the change log's back, as a damaged page or a careless hand would.
