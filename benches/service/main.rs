@@ -43,6 +43,10 @@ const RECALLS: [f64; 2] = [0.95, 0.99];
 const EFS: [usize; 15] = [16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 400, 600, 1_000];
 const CLIENTS: [usize; 2] = [1, 4];
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let options = Options::from_arguments(std::env::args().skip(1));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -30,6 +30,11 @@ pub(crate) fn truth(data: &Data) -> Vec<Vec<usize>> {
 pub(crate) async fn settle(url: &str, owner: &Database, model: &Model) {
     let begun = Instant::now();
     let mut connection = PgConnection::connect(url).await.unwrap();
+    // What the service was making when it was stopped, the server makes still.
+    let building = "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index)";
+    while sqlx::query_scalar(building).fetch_one(&mut connection).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     owner.drop_model_index(&model.id).await.unwrap();
     let settle = "UPDATE embeddings SET settled = true WHERE NOT settled AND superseded_revision IS NULL";
     sqlx::raw_sql(settle).execute(&mut connection).await.unwrap();

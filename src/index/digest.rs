@@ -3,6 +3,7 @@
 use crate::domain::Entry;
 
 use super::cosine::unit;
+use super::entry::Row;
 
 /// How many rows, and the sum of a digest of each: the same whatever the order of the rows. Vectors count at unit length,
 /// as the index keeps them.
@@ -16,24 +17,29 @@ pub struct Digest {
 impl Digest {
     /// Counts a row in, with all that a search can see of it.
     pub fn add(&mut self, entry: Entry) {
+        let (row, vector) = entry.split();
+        self.add_row(&row, unit(vector).as_slice());
+    }
+
+    /// The same of a row of a segment, and its vector at unit length.
+    pub(super) fn add_row(&mut self, row: &Row, vector: &[f32]) {
         let mut hasher = blake3::Hasher::new();
         let mut text = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         };
-        text(entry.entity.entity_type.as_str());
-        text(entry.source_field.as_str());
-        text(&entry.platform);
-        text(&entry.status);
-        entry.tags.iter().for_each(|tag| text(tag));
-        hasher.update(entry.id.0.as_bytes());
-        hasher.update(entry.entity.id.as_bytes());
-        hasher.update(&entry.version.to_le_bytes());
-        hasher.update(&entry.chunk_index.to_le_bytes());
-        hasher.update(&entry.occurred_at.map_or(i64::MIN, |at| at.timestamp_micros()).to_le_bytes());
-        let vector: Vec<u8> =
-            unit(entry.vector).as_slice().iter().flat_map(|component| component.to_le_bytes()).collect();
-        hasher.update(&vector);
+        text(row.entity.entity_type.as_str());
+        text(row.source_field.as_str());
+        text(&row.labels.platform);
+        text(&row.labels.status);
+        row.labels.tags.iter().for_each(|tag| text(tag));
+        hasher.update(row.id.0.as_bytes());
+        hasher.update(row.entity.id.as_bytes());
+        hasher.update(&row.version.to_le_bytes());
+        hasher.update(&row.chunk_index.to_le_bytes());
+        hasher.update(&row.occurred_at.map_or(i64::MIN, |at| at.timestamp_micros()).to_le_bytes());
+        // Both sides are of this machine.
+        hasher.update(bytemuck::cast_slice(vector));
         let hash = hasher.finalize();
         let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
         self.rows += 1;

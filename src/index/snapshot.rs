@@ -7,10 +7,11 @@ use std::time::Instant;
 use roaring::RoaringBitmap;
 
 use super::admission::Admission;
+use super::digest::Digest;
 use super::segment::Segment;
 use super::settings::Settings;
-use crate::domain::Entry;
-use crate::domain::{EntityRef, Filter, Revision, SourceField};
+
+use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
 
 /// A sealed part of at most so many times the rows that are built is built again with them.
 const MERGE: usize = 2;
@@ -43,6 +44,11 @@ impl Part {
     /// The entries of the rows that live, copied out.
     pub(super) fn live_entries(&self) -> impl Iterator<Item = Entry> {
         self.live_rows().map(|row| self.segment.entry(row))
+    }
+
+    /// Counts the rows that live into a digest.
+    pub(super) fn add_to(&self, digest: &mut Digest) {
+        self.live_rows().for_each(|row| digest.add_row(self.segment.row(row), self.segment.vector(row)));
     }
 
     /// Marks dead what is at (entity, source field).
