@@ -10,7 +10,6 @@ use super::admission::Admission;
 use super::digest::Digest;
 use super::segment::Segment;
 use super::settings::Settings;
-
 use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
 
 /// A sealed part of at most so many times the rows that are built is built again with them.
