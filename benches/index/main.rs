@@ -25,10 +25,6 @@ use kindred_index::Index;
 use measure::Curve;
 use options::{Options, Set};
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let options = Options::from_arguments(std::env::args().skip(1));
     let measured: Vec<(String, Vec<Curve>)> =

@@ -145,8 +145,8 @@ impl Client {
         }
     }
 
-    /// So many callers upsert one row at a time by the unary call: rows a second.
-    pub(crate) async fn upsert_singly(&self, data: &Data, callers: usize, seconds: u64) -> f64 {
+    /// So many callers upsert one row at a time by the unary call, under numbers from `first` on: rows a second.
+    pub(crate) async fn upsert_singly(&self, data: &Data, first: usize, callers: usize, seconds: u64) -> f64 {
         let until = Instant::now() + Duration::from_secs(seconds);
         let mut writing = JoinSet::new();
         for caller in 0..callers {
@@ -156,7 +156,7 @@ impl Client {
                 let mut written = 0;
                 while Instant::now() < until {
                     let at = caller + written * callers;
-                    let draft = draft((2_000_000 + at) as u128, rows[at % rows.len()].clone());
+                    let draft = draft((first + at) as u128, rows[at % rows.len()].clone());
                     let request = client.request(UpsertEmbeddingRequest { draft: Some(draft) });
                     service.upsert_embedding(request).await.unwrap();
                     written += 1;

@@ -2,14 +2,15 @@
 //!
 //! ```sh
 //! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--vectors FILE]
-//!     [--texts FILE] [--mixed N] [--writes N] [--restarts N] [--tenants N] [--memory-mib N] [--ingest-texts N]
+//!     [--texts FILE] [--mixed N] [--writes N] [--upserts N,…] [--restarts N] [--tenants N] [--memory-mib N] [--ingest-texts N]
 //! ```
 //!
 //! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
 //! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. Each is compared at the
 //! least effort that reaches a recall. `--writes N` upserts N vectors a second while searches run, a tenth of it, and three
-//! times as many. `--restarts N` measures only how soon memory answers after so many restarts with a snapshot.
+//! times as many. `--upserts 1,16` measures only how fast vectors come in, by one stream and then one at a time by so many
+//! callers. `--restarts N` measures only how soon memory answers after so many restarts with a snapshot.
 //! `--tenants N` shares the rows among N organizations of skewed sizes and measures a skewed load instead, with
 //! `--memory-mib` for the mirror. `--ingest-texts N` measures instead how fast N of the texts come in, against the
 //! embedder alone.
@@ -24,6 +25,7 @@ mod restarts;
 mod server;
 mod tenants;
 mod texts;
+mod upserts;
 
 use std::time::Instant;
 
@@ -43,10 +45,6 @@ const RECALLS: [f64; 2] = [0.95, 0.99];
 const EFS: [usize; 15] = [16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 400, 600, 1_000];
 const CLIENTS: [usize; 2] = [1, 4];
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let options = Options::from_arguments(std::env::args().skip(1));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -55,6 +53,7 @@ fn main() {
         Some("kindred") => runtime.block_on(server::serve(&options)),
         Some(other) => panic!("--child {other} is not known"),
         None if options.ingest_texts > 0 => runtime.block_on(texts::measure(&options)),
+        None if !options.upserts.is_empty() => runtime.block_on(upserts::measure(&options)),
         None if options.restarts > 0 => runtime.block_on(restarts::measure(&options)),
         None if options.tenants > 1 => runtime.block_on(tenants::measure(&options)),
         None => runtime.block_on(measure(&options)),
@@ -141,7 +140,7 @@ async fn measure(options: &Options) {
         let seconds = options.seconds.max(20);
         let rest = client.load(&data, 1, seconds, &kindred).await;
         rest.print("kindred, 1 at once, no writes", None);
-        let rate = client.upsert_singly(&data, 16, options.seconds).await;
+        let rate = client.upsert_singly(&data, 2_000_000, 16, options.seconds).await;
         println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
         for rate in [options.writes / 10, options.writes, options.writes * 3] {
             let ours = client.load_while_writing(&client, &data, rate, seconds, &kindred).await;

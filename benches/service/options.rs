@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// Vectors a second that come in while searches run.
     pub(crate) writes: u64,
+    /// So many callers upsert one vector at a time, one number of them after the other, and nothing else.
+    pub(crate) upserts: Vec<usize>,
     /// So many restarts, and nothing else.
     pub(crate) restarts: usize,
     /// So many organizations instead of one, which share the rows.
@@ -37,6 +39,7 @@ impl Options {
             ef: 64,
             wanted: Wanted::new(20_000),
             writes: 1_000,
+            upserts: Vec::new(),
             restarts: 0,
             tenants: 1,
             ingest_texts: 0,
@@ -59,6 +62,7 @@ impl Options {
                 "--seconds" => options.seconds = number() as u64,
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
+                "--upserts" => options.upserts = value.split(',').map(|callers| callers.parse().unwrap()).collect(),
                 "--restarts" => options.restarts = number(),
                 "--tenants" => options.tenants = number(),
                 "--ingest-texts" => options.ingest_texts = number(),
