@@ -60,6 +60,18 @@ fn main() {
     }
 }
 
+/// A database whose vectors came in by one stream and are all in pgvector's index, and a key to them.
+async fn settled(options: &Options, data: &data::Data) -> (BenchDatabase, String) {
+    let database = BenchDatabase::start(data.dimensions).await;
+    let (_, key) = database.organization("bench").await;
+    let kindred = Child::kindred(options, &database);
+    Client::connect(&kindred, &key).await.ingest(data).await;
+    kindred.stop();
+    let (owner, model) = database.owner();
+    peer::settle(&database.url("kindred_owner"), owner, model).await;
+    (database, key)
+}
+
 async fn measure(options: &Options) {
     let data = data::Data::new(&options.wanted);
     println!(
@@ -69,13 +81,7 @@ async fn measure(options: &Options) {
         data.queries.len(),
         options.seconds
     );
-    let database = BenchDatabase::start(data.dimensions).await;
-    let (_, key) = database.organization("bench").await;
-    let kindred = Child::kindred(options, &database);
-    Client::connect(&kindred, &key).await.ingest(&data).await;
-    kindred.stop();
-    let (owner, model) = database.owner();
-    peer::settle(&database.url("kindred_owner"), owner, model).await;
+    let (database, key) = settled(options, &data).await;
 
     // What the first process left on the disk is a snapshot of a partition that was still growing.
     std::fs::remove_dir_all(database.folder().join("service")).unwrap();

@@ -2,21 +2,14 @@
 
 use crate::client::Client;
 use crate::data::Data;
-use crate::database::BenchDatabase;
 use crate::options::Options;
-use crate::peer;
 use crate::server::Child;
+use crate::settled;
 
 pub(crate) async fn measure(options: &Options) {
     let data = Data::new(&options.wanted);
     println!("{} vectors of {} dimensions", data.rows.len(), data.dimensions);
-    let database = BenchDatabase::start(data.dimensions).await;
-    let (_, key) = database.organization("bench").await;
-    let kindred = Child::kindred(options, &database);
-    Client::connect(&kindred, &key).await.ingest(&data).await;
-    kindred.stop();
-    let (owner, model) = database.owner();
-    peer::settle(&database.url("kindred_owner"), owner, model).await;
+    let (database, key) = settled(options, &data).await;
     let kindred = Child::kindred(options, &database);
     let client = Client::connect(&kindred, &key).await;
     // From then on acknowledgements wait for the mirror, too.

@@ -303,9 +303,13 @@ mod tests {
     }
 
     fn saved(built: &Built) -> Vec<u8> {
+        saved_by(built, &settings())
+    }
+
+    fn saved_by(built: &Built, settings: &Settings) -> Vec<u8> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("saved");
-        built.save("here", &settings(), &path).expect("room for it");
+        built.save("here", settings, &path).expect("room for it");
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1);
         fs::read(path).expect("what was written")
     }
@@ -357,10 +361,16 @@ mod tests {
 
     #[test]
     fn vectors_stay_in_the_file_where_they_may_lie_there() {
-        for (rows, in_file) in [(0, 0), (40, 0), (300, 300)] {
-            let bytes = saved(&built(rows));
+        let scanned = Settings { exact_below: usize::MAX, ..settings() };
+        let few = CODED_FROM as u64 - 1;
+        for (settings, rows, in_file) in
+            [(scanned, 0, 0), (scanned, few, 0), (scanned, 300, 300), (settings(), 40, 0), (settings(), 300, 300)]
+        {
+            let entries = (0..rows).map(|place| entry_at(place, DIMENSIONS)).collect();
+            let built = Built::build(&settings, &partition(1), DIMENSIONS, entries, Revision(7)).expect("good rows");
+            let bytes = saved_by(&built, &settings);
             let [memory, disk] = [false, true].map(|left_in_file| {
-                load_by(&bytes, "here", &settings(), &partition(1), DIMENSIONS, left_in_file).expect("what was saved")
+                load_by(&bytes, "here", &settings, &partition(1), DIMENSIONS, left_in_file).expect("what was saved")
             });
             disk.segment.check().expect("sound, although the file has lost its name");
             assert_eq!(memory.segment.bytes() - disk.segment.bytes(), in_file * DIMENSIONS as u64 * 4, "{rows} rows");
