@@ -10,7 +10,7 @@
 //! queries a second; the second form measures one set. Vectors are seeded clusters, those of a FILE of little-endian f32,
 //! or of texts, one a line, that are embedded by the local model once; the last ones are the queries. `--mixed N` takes N
 //! vectors mixed from them with noise instead, which are harder to search. CPU times are the system's own, so that a busy
-//! machine shows less; the least of several rounds counts.
+//! machine shows less; indexes are searched in turn, and the least of several rounds counts.
 #![allow(clippy::unwrap_used)]
 
 mod data;
@@ -21,17 +21,22 @@ mod peers;
 mod picture;
 mod report;
 
-use kindred_index::Index;
-use measure::Curve;
+use kindred_index::KindredIndex;
+use measure::{Curve, Index};
 use options::{Options, Set};
+use peers::{HnswRs, Hnswlib};
 
 fn main() {
     let options = Options::from_arguments(std::env::args().skip(1));
-    let measured: Vec<(String, Vec<Curve>)> =
-        options.sets.iter().map(|set| (set.name.clone(), measure(set, options.threads))).collect();
-    report::print(&measured);
-    if let Some(file) = &options.picture {
-        std::fs::write(file, picture::draw(&measured)).unwrap();
+    let mut measured: Vec<(String, Vec<Curve>)> = Vec::new();
+    for set in &options.sets {
+        let curves = measure(set, options.threads);
+        report::print(&set.name, &curves);
+        measured.push((set.name.clone(), curves));
+        // After each, so that one who stops waiting has what was measured.
+        if let Some(file) = &options.picture {
+            std::fs::write(file, picture::draw(&measured)).unwrap();
+        }
     }
 }
 
@@ -39,23 +44,22 @@ fn measure(set: &Set, threads: usize) -> Vec<Curve> {
     let data = data::Data::new(&set.wanted);
     let (rows, queries, by) = (data.rows.len(), data.queries.len(), kindred::index::instructions());
     println!("\n{}: {rows} vectors of {} dimensions, {queries} queries, by {by}", set.name, data.dimensions);
-    let mut curves = Vec::new();
-    let mut truth = Vec::new();
-    for (at, kind) in set.kinds.iter().enumerate() {
-        let index = Index::build(&data, *kind, threads);
-        if at == 0 {
-            truth = index.truth(&data.queries);
-        }
-        curves.push(index.sweep(&data, &truth));
-        if at == 0 && set.filters {
-            index.filters(&data);
-        }
+    let first = KindredIndex::build(&data, set.kinds[0], threads);
+    let truth = first.truth(&data.queries);
+    if set.filters {
+        first.filters(&data);
+    }
+    let mut indexes: Vec<Box<dyn Index + '_>> = vec![Box::new(first)];
+    for kind in &set.kinds[1..] {
+        indexes.push(Box::new(KindredIndex::build(&data, *kind, threads)));
     }
     if set.hnsw_rs {
-        curves.push(peers::hnsw_rs(&data, &truth, threads));
+        indexes.push(Box::new(HnswRs::build(&data, threads)));
     }
-    if set.hnswlib {
-        curves.extend(peers::hnswlib(&data, &truth, threads));
+    if set.hnswlib
+        && let Some(hnswlib) = Hnswlib::build(&data, &truth, threads)
+    {
+        indexes.push(Box::new(hnswlib));
     }
-    curves
+    measure::sweep(&mut indexes, &data, &truth)
 }

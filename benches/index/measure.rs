@@ -1,14 +1,65 @@
-//! CPU times of the system, recall, and what was measured of one index.
+//! How indexes are measured beside each other: CPU times of the system, recall, and the curves that come of it.
 
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::data::Data;
 
 /// The best ten of each query, by the number of the row.
 pub(crate) type Answers = Vec<Vec<usize>>;
 
 /// How many results are compared.
 pub(crate) const K: usize = 10;
+
+/// How hard searches try.
+const EFS: [usize; 17] = [16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 768];
+
+/// How often an index is asked with one ef.
+const ROUNDS: usize = 5;
+
+/// A recall past which nothing is of interest.
+const ENOUGH: f64 = 0.995;
+
+/// An index that is built.
+pub(crate) trait Index {
+    /// What is known of it before anything is searched.
+    fn built(&self) -> Curve;
+
+    /// How many of the rounds it takes part in.
+    fn rounds(&self) -> usize {
+        ROUNDS
+    }
+
+    /// Answers every query once.
+    fn round(&mut self, ef: usize, data: &Data, truth: &Answers) -> Point;
+}
+
+/// Searches by growing ef, all indexes in turn, in several rounds: so whatever else the machine does meanwhile comes over
+/// all of them, and of each point the best round counts.
+pub(crate) fn sweep(indexes: &mut [Box<dyn Index + '_>], data: &Data, truth: &Answers) -> Vec<Curve> {
+    let mut curves: Vec<Curve> = indexes.iter().map(|index| index.built()).collect();
+    for round in 0..ROUNDS {
+        for (at, ef) in EFS.into_iter().enumerate() {
+            for (index, curve) in indexes.iter_mut().zip(&mut curves) {
+                let wanted = at < curve.points.len() || (round == 0 && !curve.is_complete());
+                if !wanted || round >= index.rounds() {
+                    continue;
+                }
+                let point = index.round(ef, data, truth);
+                match curve.points.get_mut(at) {
+                    Some(best) if best.times.cpu <= point.times.cpu => {}
+                    Some(best) => *best = point,
+                    None => curve.points.push(point),
+                }
+            }
+        }
+    }
+    for curve in &curves {
+        curve.points.iter().for_each(|point| print_search(&curve.name, *point));
+    }
+    curves
+}
 
 /// What one index came to on one set of vectors.
 #[derive(Debug, Clone)]
@@ -44,11 +95,8 @@ impl Curve {
         Self { name: name.to_owned(), build_cpu_seconds, memory, points: Vec::new() }
     }
 
-    /// Adds a point, and prints it. Tells whether the recall is as high as is of interest.
-    pub(crate) fn add(&mut self, point: Point) -> bool {
-        print_search(&self.name, point);
-        self.points.push(point);
-        point.recall >= 0.995
+    fn is_complete(&self) -> bool {
+        self.points.last().is_some_and(|point| point.recall >= ENOUGH)
     }
 
     /// CPU microseconds at a recall, interpolated between the points beside it; none where it was not reached.
@@ -71,29 +119,22 @@ fn seconds(clock: ClockId) -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Answers every query some times over: the answers, and the times of the best round.
-pub(crate) fn timed<T>(queries: usize, rounds: usize, mut answer: impl FnMut(usize) -> T) -> (Vec<T>, Times) {
-    let mut best = Times { cpu: f64::INFINITY, p50: 0.0, p99: 0.0 };
-    let mut answers = Vec::new();
-    for _ in 0..rounds {
-        let mut took = Vec::with_capacity(queries);
-        let begun = seconds(ClockId::ThreadCPUTime);
-        answers = (0..queries)
-            .map(|query| {
-                let begun = Instant::now();
-                let answer = answer(query);
-                took.push(begun.elapsed().as_secs_f64() * 1e6);
-                answer
-            })
-            .collect();
-        let cpu = (seconds(ClockId::ThreadCPUTime) - begun) * 1e6 / queries as f64;
-        if cpu < best.cpu {
-            took.sort_unstable_by(f64::total_cmp);
-            let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-            best = Times { cpu, p50: at(0.5), p99: at(0.99) };
-        }
-    }
-    (answers, best)
+/// Answers every query once: the answers, and the times.
+pub(crate) fn timed<T>(queries: usize, mut answer: impl FnMut(usize) -> T) -> (Vec<T>, Times) {
+    let mut took = Vec::with_capacity(queries);
+    let begun = seconds(ClockId::ThreadCPUTime);
+    let answers = (0..queries)
+        .map(|query| {
+            let begun = Instant::now();
+            let answer = answer(query);
+            took.push(begun.elapsed().as_secs_f64() * 1e6);
+            answer
+        })
+        .collect();
+    let cpu = (seconds(ClockId::ThreadCPUTime) - begun) * 1e6 / queries as f64;
+    took.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    (answers, Times { cpu, p50: at(0.5), p99: at(0.99) })
 }
 
 /// The share of the true answers that was found.

@@ -1,13 +1,14 @@
 //! Other implementations on the same data.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use hnsw_rs::anndists::dist::distances::Distance;
 use hnsw_rs::hnsw::Hnsw;
 
 use crate::data::Data;
-use crate::measure::{Answers, Curve, K, Point, Times, process_cpu_seconds, recall, timed};
+use crate::measure::{Answers, Curve, Index, K, Point, Times, process_cpu_seconds, recall, timed};
 
 const M: usize = 16;
 const EF_CONSTRUCTION: usize = 200;
@@ -31,50 +32,102 @@ impl Distance<f32> for Cosine {
 }
 
 /// hnsw_rs as it comes.
-pub(crate) fn hnsw_rs(data: &Data, truth: &Answers, threads: usize) -> Curve {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let begun = process_cpu_seconds();
-    let hnsw = Hnsw::new(M, data.rows.len(), 16, EF_CONSTRUCTION, Cosine);
-    let points: Vec<(&[f32], usize)> = data.rows.iter().enumerate().map(|(at, row)| (row.as_slice(), at)).collect();
-    pool.install(|| hnsw.parallel_insert_slice(&points));
-    let mut curve = Curve::built("hnsw_rs", process_cpu_seconds() - begun, None);
-    for ef in [24, 32, 48, 64, 100, 128, 200, 256, 400, 512] {
-        let (found, times) = timed(data.queries.len(), 2, |at| {
-            hnsw.search(&data.queries[at], K, ef).into_iter().map(|near| near.d_id).collect()
-        });
-        if curve.add(Point { ef, recall: recall(&found, truth), times }) {
-            break;
-        }
-    }
-    curve
+pub(crate) struct HnswRs<'a> {
+    hnsw: Hnsw<'a, f32, Cosine>,
+    curve: Curve,
 }
 
-/// hnswlib, where Python has it.
-pub(crate) fn hnswlib(data: &Data, truth: &Answers, threads: usize) -> Option<Curve> {
-    let folder = std::env::temp_dir().join(format!("kindred-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("rows.f32"), Data::flat(&data.rows)).unwrap();
-    fs::write(folder.join("queries.f32"), Data::flat(&data.queries)).unwrap();
-    let numbers: Vec<u8> = truth.iter().flatten().flat_map(|row| (*row as u32).to_le_bytes()).collect();
-    fs::write(folder.join("truth.u32"), numbers).unwrap();
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let ran = Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/index/peers.py"))
-        .args([folder.as_os_str(), data.dimensions.to_string().as_ref(), threads.to_string().as_ref()])
-        .stderr(Stdio::inherit())
-        .output();
-    fs::remove_dir_all(&folder).unwrap();
-    let Some(output) = ran.ok().filter(|output| output.status.success()) else {
-        println!("hnswlib was not measured: it takes a python3 (or $PYTHON) that has numpy and hnswlib");
-        return None;
-    };
-    let numbers = String::from_utf8(output.stdout).unwrap();
-    let mut lines = numbers.lines().map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect());
-    let build: Vec<f64> = lines.next().unwrap();
-    let mut curve = Curve::built("hnswlib", build[0], None);
-    for line in lines {
-        let [ef, recall, cpu, p50, p99] = line[..] else { panic!("{line:?} is no line of numbers of a search") };
-        curve.add(Point { ef: ef as usize, recall, times: Times { cpu, p50, p99 } });
+impl HnswRs<'_> {
+    pub(crate) fn build(data: &Data, threads: usize) -> Self {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let begun = process_cpu_seconds();
+        let hnsw = Hnsw::new(M, data.rows.len(), 16, EF_CONSTRUCTION, Cosine);
+        let points: Vec<(&[f32], usize)> = data.rows.iter().enumerate().map(|(at, row)| (row.as_slice(), at)).collect();
+        pool.install(|| hnsw.parallel_insert_slice(&points));
+        Self { hnsw, curve: Curve::built("hnsw_rs", process_cpu_seconds() - begun, None) }
     }
-    Some(curve)
+}
+
+impl Index for HnswRs<'_> {
+    fn built(&self) -> Curve {
+        self.curve.clone()
+    }
+
+    /// It takes several times as long as the others.
+    fn rounds(&self) -> usize {
+        2
+    }
+
+    fn round(&mut self, ef: usize, data: &Data, truth: &Answers) -> Point {
+        let search = |at: usize| self.hnsw.search(&data.queries[at], K, ef).into_iter().map(|near| near.d_id).collect();
+        let (found, times) = timed(data.queries.len(), search);
+        Point { ef, recall: recall(&found, truth), times }
+    }
+}
+
+/// hnswlib in a process of Python.
+pub(crate) struct Hnswlib {
+    process: Child,
+    asked: ChildStdin,
+    answered: BufReader<ChildStdout>,
+    curve: Curve,
+}
+
+impl Hnswlib {
+    /// None where Python does not have it.
+    pub(crate) fn build(data: &Data, truth: &Answers, threads: usize) -> Option<Self> {
+        let folder = std::env::temp_dir().join(format!("kindred-bench-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("rows.f32"), Data::flat(&data.rows)).unwrap();
+        fs::write(folder.join("queries.f32"), Data::flat(&data.queries)).unwrap();
+        let numbers: Vec<u8> = truth.iter().flatten().flat_map(|row| (*row as u32).to_le_bytes()).collect();
+        fs::write(folder.join("truth.u32"), numbers).unwrap();
+        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let started = Command::new(python)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/index/peers.py"))
+            .args([folder.as_os_str(), data.dimensions.to_string().as_ref(), threads.to_string().as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let built = started.ok().and_then(|mut process| {
+            let (asked, answered) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+            let curve = Curve { name: "hnswlib".to_owned(), build_cpu_seconds: 0.0, memory: None, points: Vec::new() };
+            let mut built = Self { process, asked, answered: BufReader::new(answered), curve };
+            let [seconds] = built.answer()?;
+            built.curve = Curve::built("hnswlib", seconds, None);
+            Some(built)
+        });
+        fs::remove_dir_all(&folder).unwrap();
+        if built.is_none() {
+            println!("hnswlib was not measured: it takes a python3 (or $PYTHON) that has numpy and hnswlib");
+        }
+        built
+    }
+
+    /// The numbers of a line; none where there is no such line.
+    fn answer<const N: usize>(&mut self) -> Option<[f64; N]> {
+        let mut line = String::new();
+        self.answered.read_line(&mut line).ok()?;
+        let numbers: Vec<f64> = line.split_whitespace().map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        numbers.try_into().ok()
+    }
+}
+
+impl Index for Hnswlib {
+    fn built(&self) -> Curve {
+        self.curve.clone()
+    }
+
+    fn round(&mut self, ef: usize, _: &Data, _: &Answers) -> Point {
+        writeln!(self.asked, "{ef}").unwrap();
+        let [recall, cpu, p50, p99] = self.answer().expect("four numbers of a round");
+        Point { ef, recall, times: Times { cpu, p50, p99 } }
+    }
+}
+
+impl Drop for Hnswlib {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

@@ -61,20 +61,20 @@ impl IndexReader {
         self.shared.requests.add(Request::Reload(key.clone()));
     }
 
-    /// Tells whoever feeds the index that an organization has committed something.
+    /// Asks whoever feeds the index to read the feed of an organization now.
     pub fn ring(&self, organization: OrganizationId) {
         self.shared.requests.add(Request::Ring(organization));
     }
 
-    /// The same of what this process has committed itself, which need not be read again where a partition is loaded. To be
-    /// told in the order of revisions: else the feed is read.
+    /// Tells whoever feeds the index what this process has committed, which need not be read again where a partition is
+    /// loaded. To be told in the order of revisions: else the feed is read.
     pub fn committed(&self, commit: Commit) {
         let organization = commit.organization;
         let is_loaded = |model: &ModelId| self.shared.is_loaded(&PartitionKey { organization, model: model.clone() });
         if commit.deltas.keys().any(is_loaded) {
             self.shared.commits.add(commit);
         }
-        self.ring(organization);
+        self.shared.requests.add(Request::Committed(organization));
     }
 
     /// Asks for a partition to be loaded; does nothing where it is, or where that was asked for already.

@@ -16,7 +16,9 @@ const MOST_WAITING: usize = 65_536;
 /// Something to do for whoever feeds the index.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// The organization has committed something: apply what is known of it, or read its feed.
+    /// This process has committed something of the organization: apply it, or read the feed.
+    Committed(OrganizationId),
+    /// The organization's feed holds something new, or may: read it.
     Ring(OrganizationId),
     /// The partition was searched but is not in memory: load it.
     Load(PartitionKey),

@@ -1,8 +1,9 @@
-//! The swap under explored schedules: a mirror that loads, follows, rebuilds, evicts and reloads, while others commit and
-//! search. See `schedule` for what is explored and what is not.
+//! The swap under explored schedules: a mirror that loads, follows, rebuilds, evicts and reloads, while others commit, in
+//! this process and elsewhere, and search. See `schedule` for what is explored and what is not.
 //!
 //! Each schedule is a whole small life of two partitions. Seeds are fixed, so every run explores the same schedules.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,10 @@ use shuttle::thread;
 
 use super::samples::{entity, entry_at, field, partition, vector};
 use super::schedule::explored;
-use super::{Built, Digest, IndexReader, IndexWriter, PartitionKey, PartitionView, Rebuild, Request, Settings, open};
-use crate::domain::{Delta, EmbeddingId, Entry, Filter, Revision};
+use super::{
+    Built, Commit, Digest, IndexReader, IndexWriter, PartitionKey, PartitionView, Rebuild, Request, Settings, open,
+};
+use crate::domain::{Delta, EmbeddingId, Entry, Filter, OrganizationId, Revision};
 
 const DIMENSIONS: usize = 4;
 const REVISIONS: usize = 5;
@@ -154,10 +157,12 @@ impl Mirror {
                     Event::Ended => others -= 1,
                 },
                 request = self.writer.next_request() => match request {
-                    Request::Ring(organization) => {
-                        let moved = keys().into_iter().filter(|key| key.organization == organization);
-                        moved.for_each(|key| self.catch_up(&key));
+                    Request::Committed(organization) => {
+                        if !self.writer.apply_commits(organization) {
+                            self.read_feed(organization);
+                        }
                     }
+                    Request::Ring(organization) => self.read_feed(organization),
                     Request::Load(key) => {
                         if self.writer.admits(&key) {
                             self.load(key);
@@ -177,6 +182,11 @@ impl Mirror {
                 }
             }
         }
+    }
+
+    fn read_feed(&mut self, organization: OrganizationId) {
+        let moved = keys().into_iter().filter(|key| key.organization == organization);
+        moved.for_each(|key| self.catch_up(&key));
     }
 
     fn catch_up(&mut self, key: &PartitionKey) {
@@ -207,21 +217,40 @@ impl Mirror {
     }
 }
 
-/// Two partitions, of which memory has room for one and a half; one writes, two read, one of them with distrust.
+/// Commits the next revision of a partition, and tells what it was.
+fn commit(table: &Table, key: &PartitionKey) -> Commit {
+    let revision = {
+        let mut table = table.lock().expect("not poisoned");
+        table[place(key)] += 1;
+        table[place(key)]
+    };
+    let deltas = BTreeMap::from([(key.model.clone(), vec![delta(revision)])]);
+    Commit { organization: key.organization, revision: Revision(revision as i64), deltas, newest_at: start() }
+}
+
+/// Two partitions, of which memory has room for one and a half; two write, one of them now and then from another process;
+/// two read, one of them with distrust.
 fn a_life() {
     let bytes = built(&partition(1), 0).segment.bytes();
     let (writer, index) = open(Settings { memory_budget_bytes: bytes * 3 / 2, ..settings() });
     let table: Table = Arc::default();
     let (events, heard) = mpsc::unbounded();
     let mirror = Mirror { writer, table: table.clone(), events: events.clone(), building: Vec::new() };
-    let mut threads = vec![thread::spawn(move || block_on(mirror.run(heard, 3)))];
-    {
+    let mut threads = vec![thread::spawn(move || block_on(mirror.run(heard, 4)))];
+    for which in 0..2 {
         let (index, table, events) = (index.clone(), table.clone(), events.clone());
         threads.push(thread::spawn(move || {
-            for at in 0..2 * REVISIONS {
-                let key = &keys()[at % 2];
-                table.lock().expect("not poisoned")[at % 2] += 1;
-                index.ring(key.organization);
+            let mut readers = keys().map(|key| Reader::new(&index, &key));
+            for at in 0..REVISIONS {
+                let reader = &mut readers[(at + which) % 2];
+                let commit = commit(&table, &reader.key);
+                if which == 1 && at % 2 == 1 {
+                    index.ring(commit.organization);
+                } else {
+                    let revision = commit.revision;
+                    index.committed(commit);
+                    reader.look_at(revision);
+                }
             }
             let _ = events.unbounded_send(Event::Ended);
         }));

@@ -99,10 +99,11 @@ impl Mirror {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 request = self.writer.next_request() => match request {
-                    Request::Ring(organization) => {
+                    Request::Committed(organization) => {
                         bell.ring(organization);
                         self.take_commits(organization).await;
                     }
+                    Request::Ring(organization) => self.catch_up(Some(organization)).await,
                     Request::Load(key) => self.want_if_admitted(key),
                     Request::Reload(key) => self.reload(key),
                 },
