@@ -101,8 +101,8 @@ fn suite(wanted: &Wanted, full: bool) -> Vec<Set> {
     if full {
         let wide = Wanted { rows: 100_000, dimensions: 1_536, texts: None, ..wanted.clone() };
         sets.push(set("100,000 clusters of 1,536 dimensions", wide));
-        sets.push(set("1,000,000 mixed", mixed(1_000_000)));
         sets.push(set("200,000 mixed", mixed(200_000)));
+        sets.push(set("1,000,000 mixed", mixed(1_000_000)));
     }
     sets
 }

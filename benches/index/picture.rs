@@ -25,17 +25,24 @@ pub(crate) fn draw(measured: &[(String, Vec<Curve>)]) -> String {
 <rect width="100%" height="100%" fill="white"/>
 "##
     );
+    // An index has its colour in all panels.
+    let mut names: Vec<&str> = Vec::new();
+    for curve in measured.iter().flat_map(|(_, curves)| curves) {
+        if !names.contains(&curve.name.as_str()) {
+            names.push(&curve.name);
+        }
+    }
     for (at, (name, curves)) in measured.iter().enumerate() {
         let (left, top) = ((at % PANELS_A_ROW) as f64 * WIDTH, (at / PANELS_A_ROW) as f64 * HEIGHT);
         let _ = writeln!(svg, r#"<g transform="translate({left} {top})">"#);
-        panel(&mut svg, name, curves);
+        panel(&mut svg, name, curves, &names);
         svg.push_str("</g>\n");
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-fn panel(svg: &mut String, name: &str, curves: &[Curve]) {
+fn panel(svg: &mut String, name: &str, curves: &[Curve], names: &[&str]) {
     let rates: Vec<f64> = curves.iter().flat_map(points).map(|(_, rate)| rate).collect();
     let least = 10_f64.powf(rates.iter().copied().fold(f64::INFINITY, f64::min).log10().floor());
     let most = 10_f64.powf(rates.iter().copied().fold(1.0, f64::max).log10().ceil());
@@ -58,7 +65,8 @@ fn panel(svg: &mut String, name: &str, curves: &[Curve]) {
         rate *= 10.0;
     }
     for (at, curve) in curves.iter().enumerate() {
-        let colour = COLOURS[at % COLOURS.len()];
+        let place = names.iter().position(|name| *name == curve.name).unwrap_or(0);
+        let colour = COLOURS[place % COLOURS.len()];
         let path: Vec<String> =
             points(curve).map(|(recall, rate)| format!("{:.1},{:.1}", x(recall), y(rate))).collect();
         let _ =
