@@ -80,8 +80,8 @@ impl Hnswlib {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("rows.f32"), Data::flat(&data.rows)).unwrap();
         fs::write(folder.join("queries.f32"), Data::flat(&data.queries)).unwrap();
-        let numbers: Vec<u8> = truth.iter().flatten().flat_map(|row| (*row as u32).to_le_bytes()).collect();
-        fs::write(folder.join("truth.u32"), numbers).unwrap();
+        let nearest: Vec<u8> = truth.iter().flatten().flat_map(|row| (*row as u32).to_le_bytes()).collect();
+        fs::write(folder.join("truth.u32"), nearest).unwrap();
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let started = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/index/peers.py"))
@@ -91,11 +91,9 @@ impl Hnswlib {
             .spawn();
         let built = started.ok().and_then(|mut process| {
             let (asked, answered) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-            let curve = Curve { name: "hnswlib".to_owned(), build_cpu_seconds: 0.0, memory: None, points: Vec::new() };
-            let mut built = Self { process, asked, answered: BufReader::new(answered), curve };
-            let [seconds] = built.answer()?;
-            built.curve = Curve::built("hnswlib", seconds, None);
-            Some(built)
+            let mut answered = BufReader::new(answered);
+            let [seconds] = numbers(&mut answered)?;
+            Some(Self { process, asked, answered, curve: Curve::built("hnswlib", seconds, None) })
         });
         fs::remove_dir_all(&folder).unwrap();
         if built.is_none() {
@@ -103,14 +101,14 @@ impl Hnswlib {
         }
         built
     }
+}
 
-    /// The numbers of a line; none where there is no such line.
-    fn answer<const N: usize>(&mut self) -> Option<[f64; N]> {
-        let mut line = String::new();
-        self.answered.read_line(&mut line).ok()?;
-        let numbers: Vec<f64> = line.split_whitespace().map(|number| number.parse().ok()).collect::<Option<_>>()?;
-        numbers.try_into().ok()
-    }
+/// The numbers of the next line; none where there is no such line.
+fn numbers<const N: usize>(lines: &mut impl BufRead) -> Option<[f64; N]> {
+    let mut line = String::new();
+    lines.read_line(&mut line).ok()?;
+    let numbers: Vec<f64> = line.split_whitespace().map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    numbers.try_into().ok()
 }
 
 impl Index for Hnswlib {
@@ -120,7 +118,7 @@ impl Index for Hnswlib {
 
     fn round(&mut self, ef: usize, _: &Data, _: &Answers) -> Point {
         writeln!(self.asked, "{ef}").unwrap();
-        let [recall, cpu, p50, p99] = self.answer().expect("four numbers of a round");
+        let [recall, cpu, p50, p99] = numbers(&mut self.answered).expect("four numbers of a round");
         Point { ef, recall, times: Times { cpu, p50, p99 } }
     }
 }
