@@ -99,7 +99,8 @@ async fn a_restart_is_hot_from_the_snapshot_and_catches_up() {
     acme.upsert(draft("post", 9_000, "written after the snapshot")).await.unwrap();
     alter(&service.urls).await;
     let (service, mut acme) = again(service, place.path(), &acme).await;
-    until("hot", || !service.running.application().index().status().is_empty()).await;
+    let index = service.running.application().index().clone();
+    until("hot and caught up", || index.status().iter().any(|partition| partition.confirmed_at.is_some())).await;
     let found = acme.find("written after the snapshot", 0).await;
     assert!(found.results[0].entity.as_ref().unwrap().id.ends_with("2328"), "{found:?}");
     assert!(best(&mut acme, direction(5_000)).await < 0.999, "it was read from the snapshot, not from the table");
