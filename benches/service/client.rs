@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 
 use crate::K;
 use crate::data::Data;
+use crate::machine::MachineTime;
 use crate::server::Child;
 
 /// What a load of searches came to.
@@ -27,11 +28,13 @@ pub(crate) struct Load {
     pub(crate) p99_ms: f64,
     /// Of the server alone; 0 where it was not counted.
     pub(crate) cpu_microseconds: f64,
+    /// Which share of the machine's time others took.
+    pub(crate) stolen: f64,
 }
 
 impl Load {
     /// From the times of all calls.
-    pub(crate) fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64) -> Self {
+    pub(crate) fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64, stolen: f64) -> Self {
         took.sort_unstable_by(f64::total_cmp);
         Self {
             clients,
@@ -39,6 +42,7 @@ impl Load {
             p50_ms: at(&took, 0.5) * 1e3,
             p99_ms: at(&took, 0.99) * 1e3,
             cpu_microseconds: cpu_seconds * 1e6 / took.len() as f64,
+            stolen,
         }
     }
 
@@ -46,7 +50,13 @@ impl Load {
     pub(crate) fn print(&self, name: &str, recall: Option<f64>) {
         let recall = recall.map_or(String::new(), |recall| format!("{recall:.4}"));
         let cpu = if self.cpu_microseconds > 0.0 { format!("{:.1}", self.cpu_microseconds) } else { String::new() };
-        println!("{name:<34} {recall:>9} {:>9.0} {:>9.3} {:>9.3} {cpu:>12}", self.qps, self.p50_ms, self.p99_ms);
+        println!(
+            "{name:<34} {recall:>9} {:>9.0} {:>9.3} {:>9.3} {cpu:>12} {:>9.1}",
+            self.qps,
+            self.p50_ms,
+            self.p99_ms,
+            self.stolen * 100.0
+        );
     }
 }
 
@@ -208,9 +218,9 @@ impl Client {
     /// So many callers search without a pause, after a second of warming up.
     pub(crate) async fn load(&self, data: &Data, clients: usize, seconds: u64, server: &Child) -> Load {
         self.run(data, clients, Duration::from_secs(1)).await;
-        let (cpu, begun) = (server.cpu_seconds(), Instant::now());
+        let (cpu, machine, begun) = (server.cpu_seconds(), MachineTime::now(), Instant::now());
         let took = self.run(data, clients, Duration::from_secs(seconds)).await;
-        Load::of(clients, took, begun.elapsed(), server.cpu_seconds() - cpu)
+        Load::of(clients, took, begun.elapsed(), server.cpu_seconds() - cpu, machine.stolen_since())
     }
 
     /// One caller searches, or calls another server, while this one upserts at a steady rate.

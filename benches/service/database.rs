@@ -26,7 +26,7 @@ impl BenchDatabase {
         let settings = ScratchSettings {
             durable: true,
             inside: Some(env!("CARGO_TARGET_TMPDIR").into()),
-            extra: vec![("shared_buffers".to_owned(), "1GB".to_owned())],
+            extra: vec![("shared_buffers".to_owned(), "4GB".to_owned())],
             ..ScratchSettings::new(binaries)
         };
         let postgres = ScratchPostgres::start(settings, &TaskTracker::new()).await.unwrap();

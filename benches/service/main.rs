@@ -19,6 +19,7 @@
 mod client;
 mod database;
 mod echo;
+mod machine;
 mod options;
 mod peer;
 mod restarts;
@@ -101,7 +102,10 @@ async fn measure(options: &Options) {
     let truth = peer::truth(&data);
     let echo = Child::echo();
     let floor = Client::connect(&echo, &key).await;
-    println!("\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>12}", "", "recall@10", "QPS", "p50 ms", "p99 ms", "CPU µs/query");
+    println!(
+        "\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>12} {:>9}",
+        "", "recall@10", "QPS", "p50 ms", "p99 ms", "CPU µs/query", "stolen %"
+    );
     let mut measured: Vec<(f64, Load, Load)> = Vec::new();
     let mut efs = EFS.into_iter();
     for wanted in RECALLS {
@@ -143,23 +147,46 @@ async fn measure(options: &Options) {
         }
     }
     if options.writes > 0 {
-        let seconds = options.seconds.max(20);
-        let rest = client.load(&data, 1, seconds, &kindred).await;
-        rest.print("kindred, 1 at once, no writes", None);
-        let rate = client.upsert_singly(&data, 2_000_000, 16, options.seconds).await;
-        println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
-        for rate in [options.writes / 10, options.writes, options.writes * 3] {
-            let ours = client.load_while_writing(&client, &data, rate, seconds, &kindred).await;
-            ours.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
-            println!("p99 while writing / p99 at rest: {:.2}", ours.p99_ms / rest.p99_ms);
-        }
-        // What the machine alone does to calls meanwhile.
-        let rest = floor.load(&data, 1, seconds, &echo).await;
-        let echoed = client.load_while_writing(&floor, &data, options.writes, seconds, &echo).await;
-        echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
-        println!("p99 while writing / p99 at rest: {:.2}", echoed.p99_ms / rest.p99_ms);
+        measure_beside_writes(options, &data, (&client, &kindred), (&floor, &echo)).await;
     }
     echo.stop();
     kindred.stop();
     database.stop().await;
+}
+
+/// Searches at rest, beside writes at growing rates, and at rest again, with the rows that came; the echo, too, since the
+/// machine alone does something to calls beside writes.
+async fn measure_beside_writes(
+    options: &Options,
+    data: &data::Data,
+    (client, kindred): (&Client, &Child),
+    (floor, echo): (&Client, &Child),
+) {
+    let seconds = options.seconds.max(20);
+    let at_rest = async || client.load(data, 1, seconds, kindred).await;
+    let before = at_rest().await;
+    before.print("kindred, 1 at once, no writes", None);
+    let rate = client.upsert_singly(data, 2_000_000, 16, options.seconds).await;
+    println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
+    let mut writing = Vec::new();
+    for rate in [options.writes / 10, options.writes, options.writes * 3] {
+        let load = client.load_while_writing(client, data, rate, seconds, kindred).await;
+        load.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
+        writing.push((rate, load));
+    }
+    machine::until_idle().await;
+    let after = at_rest().await;
+    after.print("kindred, 1 at once, no more writes", None);
+    let quiet = floor.load(data, 1, seconds, echo).await;
+    quiet.print("tonic echo, 1 at once, no writes", None);
+    let echoed = client.load_while_writing(floor, data, options.writes, seconds, echo).await;
+    echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
+    for (rate, load) in writing {
+        println!(
+            "p99 beside {rate} writes/s: {:.2} x that before, {:.2} x that after",
+            load.p99_ms / before.p99_ms,
+            load.p99_ms / after.p99_ms
+        );
+    }
+    println!("of the echo beside {} writes/s: {:.2} x", options.writes, echoed.p99_ms / quiet.p99_ms);
 }
