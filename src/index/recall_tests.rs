@@ -155,3 +155,40 @@ fn so_do_graphs_of_other_kinds() {
         require_recall(&only_graph(&view, settings), &format!("{settings:?}"));
     }
 }
+
+#[test]
+fn a_partition_in_parts_is_searched_as_well_with_less_effort_for_the_small_ones() {
+    const OLD: usize = 14_000;
+    const FRESH: usize = 4_000;
+    let settings = Settings { ef_construction: 80, build_threads: 1, tail_limit: 3_000, ..Settings::default() };
+    let (mut writer, reader) = open(settings);
+    let (key, now) = (partition(1), Instant::now());
+    // What is fresh lies around some more centres.
+    let mut entries = entries();
+    let fresh_centres = CENTRES + 5;
+    let fresh_vectors = mixture(ROWS - OLD, fresh_centres, DIMENSIONS, 3);
+    entries[OLD..].iter_mut().zip(fresh_vectors).for_each(|(entry, vector)| entry.vector = vector);
+    let old = Built::build(&settings, &key, DIMENSIONS, entries[..OLD].to_vec(), Revision(1)).expect("good rows");
+    writer.publish(old, now);
+    let deltas = |entries: &[Entry]| entries.chunks(2).map(delta).collect();
+    writer.apply(&key, deltas(&entries[OLD..OLD + FRESH]), Revision(2), now).expect("in order");
+    let part = writer.rebuild_due(&key, now).expect("due").run().expect("good rows");
+    writer.install(part, now);
+    writer.apply(&key, deltas(&entries[OLD + FRESH..]), Revision(3), now).expect("in order");
+
+    let view = reader.partition(&key, now).expect("loaded");
+    assert_eq!((view.check(), view.len()), (Ok(()), ROWS));
+    assert_eq!(reader.status()[0].tail, ROWS - OLD - FRESH);
+    require_recall(&view, "in parts");
+    require_recall(&only_graph(&view, settings), "in parts, graph wherever possible");
+    let exact = view.with_settings(Settings { exact_filter_below: usize::MAX, ..settings });
+    for query in &mixture(fresh_centres, fresh_centres, DIMENSIONS, 4)[CENTRES..] {
+        let search = |view: &PartitionView| view.search(query, K, &Filter::default()).expect("fits");
+        assert!(recall(&search(&view), &search(&exact)) >= ENOUGH, "all that is near is fresh");
+    }
+}
+
+/// What writes the chunks of a text.
+fn delta(chunks: &[Entry]) -> Delta {
+    Delta { entity: chunks[0].entity.clone(), source_field: chunks[0].source_field.clone(), entries: chunks.to_vec() }
+}

@@ -59,6 +59,12 @@ impl Settings {
         memory_budget_bytes: 1 << 30,
         exact_filter_below: 2_500,
     };
+
+    /// The same with this share of the effort of searches, at least one candidate.
+    pub(super) fn with_effort(self, share: f64) -> Self {
+        let of = |effort: usize| (effort as f64 * share).ceil() as usize;
+        Self { ef_search: of(self.ef_search), exact_filter_below: of(self.exact_filter_below), ..self }
+    }
 }
 
 impl Default for Settings {

@@ -69,8 +69,8 @@ impl PartitionView {
     /// # Errors
     /// [`IndexError::Query`] where the query is of another width.
     pub fn search(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
-        let mut found = self.find(query, |part, query| {
-            [planner::chunks(&part.segment, query, k, &part.admission(filter), &self.settings)]
+        let mut found = self.find(query, k, |part, query, settings| {
+            planner::chunks(&part.segment, query, k, &part.admission(filter), settings)
         })?;
         found.hits.truncate(k);
         Ok(found)
@@ -82,8 +82,8 @@ impl PartitionView {
     /// # Errors
     /// [`IndexError::Query`] where the query is of another width.
     pub fn search_entities(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
-        let mut found = self.find(query, |part, query| {
-            [planner::entities(&part.segment, query, k, &part.admission(filter), &self.settings)]
+        let mut found = self.find(query, k, |part, query, settings| {
+            planner::entities(&part.segment, query, k, &part.admission(filter), settings)
         })?;
         if self.snapshot.parts.len() > 1 {
             // An entity may have chunks in several parts; its best one is among the best k of the part that holds it.
@@ -111,11 +111,13 @@ impl PartitionView {
             .iter()
             .map(|(of_type, _)| Filter { entity_types: vec![of_type.clone()], ..filter.clone() })
             .collect();
-        let mut found = self.find(query, |part, query| {
+        let query = self.direction(query)?;
+        let mut found = gathered(self.snapshot.parts.iter().flat_map(|part| {
             let lists: Vec<_> =
                 limits.iter().zip(&filters).map(|((_, k), filter)| (*k, part.admission(filter))).collect();
-            planner::entities_of_lists(&part.segment, query, &lists, &self.settings)
-        })?;
+            let answers = planner::entities_of_lists(&part.segment, query.as_slice(), &lists, &self.settings);
+            answers.into_iter().map(move |answer| (part, answer))
+        }));
         let mut seen = HashSet::new();
         let mut left: HashMap<EntityType, usize> = limits.into_iter().cloned().collect();
         found.hits.retain(|hit| {
@@ -190,24 +192,67 @@ impl PartitionView {
         self.snapshot.check()
     }
 
-    /// Searches every part and puts what they found in order.
-    fn find<Lists: IntoIterator<Item = (Vec<Scored>, ServedBy)>>(
+    /// Searches every part for the `k` best and puts what they found in order.
+    ///
+    /// A part with a small share of the rows has, most likely, as small a share of the best, for which less effort does.
+    /// One that turns out to have more of them is searched again.
+    fn find(
         &self,
         query: &Vector,
-        search_part: impl Fn(&Part, &[f32]) -> Lists,
+        k: usize,
+        search: impl Fn(&Part, &[f32], &Settings) -> Answer,
     ) -> Result<Found, IndexError> {
-        query.require_dimensions(self.dimensions()).map_err(IndexError::Query)?;
-        let query = unit(query.clone());
-        let mut found = Found { hits: Vec::new(), served_by: ServedBy::MirrorExact };
-        for part in &self.snapshot.parts {
-            for (rows, served_by) in search_part(part, query.as_slice()) {
-                if served_by == ServedBy::MirrorHnsw {
-                    found.served_by = served_by;
-                }
-                found.hits.extend(rows.into_iter().map(|(row, score)| part.segment.row(row).hit(score)));
+        let query = self.direction(query)?;
+        let (parts, live) = (&self.snapshot.parts, self.len());
+        let search = |part: &Part, share: f64| search(part, query.as_slice(), &self.settings.with_effort(share));
+        let shares: Vec<f64> = parts.iter().map(|part| share_of_effort(part.live(), live)).collect();
+        let mut answers: Vec<Answer> = parts.iter().zip(&shares).map(|(part, share)| search(part, *share)).collect();
+        let among_best = how_many_among_best(&answers, k);
+        for (at, answer) in answers.iter_mut().enumerate() {
+            if answer.1 == ServedBy::MirrorHnsw && among_best[at] as f64 > shares[at] * k as f64 {
+                *answer = search(&parts[at], 1.0);
             }
         }
-        found.hits.sort_by(ChunkHit::better_first);
-        Ok(found)
+        Ok(gathered(parts.iter().zip(answers)))
     }
+
+    /// A query at unit length.
+    fn direction(&self, query: &Vector) -> Result<Vector, IndexError> {
+        query.require_dimensions(self.dimensions()).map_err(IndexError::Query)?;
+        Ok(unit(query.clone()))
+    }
+}
+
+/// The best rows of a part, and who found them.
+type Answer = (Vec<Scored>, ServedBy);
+
+/// The share of the effort for a whole partition by which a part of so many of its rows is searched at first: twice its
+/// share of the rows, and at least a quarter. Parts of 8,000 and 4,000 real texts beside 36,000 then take 30 % less time
+/// at a recall@10 of 0.993 instead of 0.994.
+fn share_of_effort(rows: usize, of: usize) -> f64 {
+    (2.0 * rows as f64 / of.max(1) as f64).clamp(0.25, 1.0)
+}
+
+/// How many of the `k` best rows each answer has.
+fn how_many_among_best(answers: &[Answer], k: usize) -> Vec<usize> {
+    let scores =
+        |(at, (rows, _)): (usize, &Answer)| rows.iter().map(move |(_, score)| (*score, at)).collect::<Vec<_>>();
+    let mut best: Vec<(f32, usize)> = answers.iter().enumerate().flat_map(scores).collect();
+    best.sort_unstable_by(|left, right| right.0.total_cmp(&left.0));
+    let mut among = vec![0; answers.len()];
+    best.iter().take(k).for_each(|(_, at)| among[*at] += 1);
+    among
+}
+
+/// What parts answered, in order.
+fn gathered<'a>(answers: impl IntoIterator<Item = (&'a Part, Answer)>) -> Found {
+    let mut found = Found { hits: Vec::new(), served_by: ServedBy::MirrorExact };
+    for (part, (rows, served_by)) in answers {
+        if served_by == ServedBy::MirrorHnsw {
+            found.served_by = served_by;
+        }
+        found.hits.extend(rows.into_iter().map(|(row, score)| part.segment.row(row).hit(score)));
+    }
+    found.hits.sort_by(ChunkHit::better_first);
+    found
 }
