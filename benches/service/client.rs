@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 
 use crate::K;
 use crate::data::Data;
-use crate::machine::MachineTime;
+use crate::machine::{SLICE, Slice, quietest};
 use crate::server::Child;
 
 /// What a load of searches came to.
@@ -28,17 +28,21 @@ pub(crate) struct Load {
     pub(crate) p99_ms: f64,
     /// Of the server alone; 0 where it was not counted.
     pub(crate) cpu_microseconds: f64,
-    /// Which share of the machine's time others took.
+    /// Which share of the machine's time others took, 0 to 1.
     pub(crate) stolen: f64,
 }
 
 impl Load {
-    /// From the times of all calls.
-    pub(crate) fn of(clients: usize, mut took: Vec<f64>, elapsed: Duration, cpu_seconds: f64, stolen: f64) -> Self {
+    /// From what was measured.
+    pub(crate) fn of(clients: usize, slices: Vec<Slice>) -> Self {
+        let sum = |of: fn(&Slice) -> f64| slices.iter().map(of).sum::<f64>();
+        let (elapsed, cpu_seconds) = (sum(|slice| slice.elapsed), sum(|slice| slice.cpu_seconds));
+        let stolen = sum(|slice| slice.stolen) / slices.len() as f64;
+        let mut took: Vec<f64> = slices.into_iter().flat_map(|slice| slice.took).collect();
         took.sort_unstable_by(f64::total_cmp);
         Self {
             clients,
-            qps: took.len() as f64 / elapsed.as_secs_f64(),
+            qps: took.len() as f64 / elapsed,
             p50_ms: at(&took, 0.5) * 1e3,
             p99_ms: at(&took, 0.99) * 1e3,
             cpu_microseconds: cpu_seconds * 1e6 / took.len() as f64,
@@ -218,9 +222,8 @@ impl Client {
     /// So many callers search without a pause, after a second of warming up.
     pub(crate) async fn load(&self, data: &Data, clients: usize, seconds: u64, server: &Child) -> Load {
         self.run(data, clients, Duration::from_secs(1)).await;
-        let (cpu, machine, begun) = (server.cpu_seconds(), MachineTime::now(), Instant::now());
-        let took = self.run(data, clients, Duration::from_secs(seconds)).await;
-        Load::of(clients, took, begun.elapsed(), server.cpu_seconds() - cpu, machine.stolen_since())
+        let run = async || self.run(data, clients, SLICE).await;
+        Load::of(clients, quietest(seconds, run, || server.cpu_seconds()).await)
     }
 
     /// One caller searches, or calls another server, while this one upserts at a steady rate.

@@ -1,4 +1,4 @@
-//! What the whole machine does, as the system counts it.
+//! What the whole machine does, as the system counts it, and measuring while others leave it alone.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,47 @@ impl MachineTime {
         let now = Self::now();
         (now.idle - self.idle) as f64 / (now.all - self.all).max(1) as f64
     }
+}
+
+/// How long a slice of what is measured takes.
+pub(crate) const SLICE: Duration = Duration::from_secs(1);
+/// Others may take this share of the machine in a slice that counts as quiet.
+const QUIET: f64 = 0.02;
+/// So many slices are measured for one that counts, at most.
+const PATIENCE: usize = 3;
+
+/// What was measured in a slice.
+pub(crate) struct Slice {
+    /// How long each call took, in seconds.
+    pub(crate) took: Vec<f64>,
+    pub(crate) elapsed: f64,
+    /// Of the server.
+    pub(crate) cpu_seconds: f64,
+    /// The share of the machine that others had, 0 to 1.
+    pub(crate) stolen: f64,
+}
+
+/// Runs for slices until so many were quiet, or three times as many were measured; the quietest of all count.
+pub(crate) async fn quietest(
+    seconds: u64,
+    run: impl AsyncFn() -> Vec<f64>,
+    cpu_seconds: impl Fn() -> f64,
+) -> Vec<Slice> {
+    let wanted = seconds as usize;
+    let mut slices: Vec<Slice> = Vec::new();
+    while slices.len() < PATIENCE * wanted && slices.iter().filter(|slice| slice.stolen <= QUIET).count() < wanted {
+        let (cpu, machine, begun) = (cpu_seconds(), MachineTime::now(), Instant::now());
+        let took = run().await;
+        slices.push(Slice {
+            took,
+            elapsed: begun.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds() - cpu,
+            stolen: machine.stolen_since(),
+        });
+    }
+    slices.sort_by(|left, right| left.stolen.total_cmp(&right.stolen));
+    slices.truncate(wanted);
+    slices
 }
 
 /// Waits until the machine has nothing to do for longer than the service waits before it tidies up; gives up after half an

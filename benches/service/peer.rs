@@ -8,11 +8,12 @@ use kindred::domain::Model;
 use kindred::store::Database;
 use pgvector::Vector;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::client::Load;
 use crate::data::Data;
-use crate::machine::MachineTime;
+use crate::machine::{SLICE, quietest};
 use crate::{CLIENTS, EFS, K, RECALLS};
 
 /// The best ten rows of each query, by brute force.
@@ -111,22 +112,26 @@ async fn load(url: &str, data: &Data, ef: usize, clients: usize, seconds: u64) -
         search(&mut connection, &queries[0]).await;
         connections.push(connection);
     }
-    let (machine, begun) = (MachineTime::now(), Instant::now());
-    let until = begun + Duration::from_secs(seconds);
-    let mut callers = JoinSet::new();
-    for mut connection in connections {
-        let (queries, next) = (queries.clone(), next.clone());
-        callers.spawn(async move {
-            let mut took = Vec::new();
-            while Instant::now() < until {
-                let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
-                let begun = Instant::now();
-                search(&mut connection, query).await;
-                took.push(begun.elapsed().as_secs_f64());
-            }
-            took
-        });
-    }
-    let took = callers.join_all().await.concat();
-    Load::of(clients, took, begun.elapsed(), 0.0, machine.stolen_since())
+    let connections = Mutex::new(connections);
+    let run = async || {
+        let until = Instant::now() + SLICE;
+        let mut callers = JoinSet::new();
+        for mut connection in std::mem::take(&mut *connections.lock().await) {
+            let (queries, next) = (queries.clone(), next.clone());
+            callers.spawn(async move {
+                let mut took = Vec::new();
+                while Instant::now() < until {
+                    let query = &queries[next.fetch_add(1, Ordering::Relaxed) % queries.len()];
+                    let begun = Instant::now();
+                    search(&mut connection, query).await;
+                    took.push(begun.elapsed().as_secs_f64());
+                }
+                (connection, took)
+            });
+        }
+        let (back, took): (Vec<_>, Vec<_>) = callers.join_all().await.into_iter().unzip();
+        *connections.lock().await = back;
+        took.concat()
+    };
+    Load::of(clients, quietest(seconds, run, || 0.0).await)
 }
