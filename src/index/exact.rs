@@ -13,6 +13,8 @@ use super::walk::{Candidate, Pool};
 
 /// So many rows ahead are announced before they are scored: those that a filter admits lie here and there.
 const AHEAD: usize = 2;
+/// Where this share of rows that lie in their order is admitted, the processor sees by itself what comes next.
+const DENSE: f64 = 0.5;
 /// Of fewer rows there is no first look.
 const FEW: usize = 64;
 
@@ -77,13 +79,17 @@ impl Exact<'_> {
         let mut code = Vec::new();
         let step = Codes::encode_query(query, &mut code);
         let scorer = of_rows.codes.scorer(&code);
-        let mut ahead = admission.iter().skip(AHEAD);
         let mut scored: Vec<(u32, i32)> = Vec::with_capacity(admission.len());
-        for row in admission.iter() {
-            if let Some(ahead) = ahead.next() {
-                scorer.prefetch(of_rows.place(ahead));
+        if of_rows.nodes.is_none() && admission.share() >= DENSE {
+            admission.iter().for_each(|row| scored.push((row, scorer.score(row))));
+        } else {
+            let mut ahead = admission.iter().skip(AHEAD);
+            for row in admission.iter() {
+                if let Some(ahead) = ahead.next() {
+                    scorer.prefetch(of_rows.place(ahead));
+                }
+                scored.push((row, scorer.score(of_rows.place(row))));
             }
-            scored.push((row, scorer.score(of_rows.place(row))));
         }
         let mut groups = Pool::holding(k);
         for group in scored.chunk_by(|left, right| same_group(left.0, right.0)) {
