@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::samples::{entity, entry_at, field, mixture, partition};
+use super::samples::{entity, entry_at, field, mixture, partition, vector};
 use super::view::{Found, PartitionView};
 use super::{Builder, Built, IndexReader, IndexWriter, Settings, open};
 use crate::domain::{Delta, Entry};
@@ -157,38 +157,81 @@ fn so_do_graphs_of_other_kinds() {
 }
 
 #[test]
-fn a_partition_in_parts_is_searched_as_well_with_less_effort_for_the_small_ones() {
+fn a_partition_in_parts_is_searched_as_well() {
     const OLD: usize = 14_000;
     const FRESH: usize = 4_000;
     let settings = Settings { ef_construction: 80, build_threads: 1, tail_limit: 3_000, ..Settings::default() };
-    let (mut writer, reader) = open(settings);
+    let entries = entries();
+    let (mut writer, reader) = in_parts(settings, &entries[..OLD], &entries[OLD..OLD + FRESH]);
     let (key, now) = (partition(1), Instant::now());
-    // What is fresh lies around some more centres.
-    let mut entries = entries();
-    let fresh_centres = CENTRES + 5;
-    let fresh_vectors = mixture(ROWS - OLD, fresh_centres, DIMENSIONS, 3);
-    entries[OLD..].iter_mut().zip(fresh_vectors).for_each(|(entry, vector)| entry.vector = vector);
-    let old = Built::build(&settings, &key, DIMENSIONS, entries[..OLD].to_vec(), Revision(1)).expect("good rows");
-    writer.publish(old, now);
-    let deltas = |entries: &[Entry]| entries.chunks(2).map(delta).collect();
-    writer.apply(&key, deltas(&entries[OLD..OLD + FRESH]), Revision(2), now).expect("in order");
-    let part = writer.rebuild_due(&key, now).expect("due").run().expect("good rows");
-    writer.install(part, now);
     writer.apply(&key, deltas(&entries[OLD + FRESH..]), Revision(3), now).expect("in order");
-
     let view = reader.partition(&key, now).expect("loaded");
     assert_eq!((view.check(), view.len()), (Ok(()), ROWS));
     assert_eq!(reader.status()[0].tail, ROWS - OLD - FRESH);
     require_recall(&view, "in parts");
     require_recall(&only_graph(&view, settings), "in parts, graph wherever possible");
-    let exact = view.with_settings(Settings { exact_filter_below: usize::MAX, ..settings });
-    for query in &mixture(fresh_centres, fresh_centres, DIMENSIONS, 4)[CENTRES..] {
-        let search = |view: &PartitionView| view.search(query, K, &Filter::default()).expect("fits");
-        assert!(recall(&search(&view), &search(&exact)) >= ENOUGH, "all that is near is fresh");
+}
+
+#[test]
+fn a_small_part_that_has_all_the_best_is_searched_as_if_it_were_alone() {
+    const OLD: u64 = 6_000;
+    const FRESH: u64 = 2_000;
+    let settings = Settings {
+        ef_construction: 40,
+        ef_search: 16,
+        exact_filter_below: 0,
+        exact_below: 1_000,
+        tail_limit: 1_000,
+        build_threads: 1,
+        ..Settings::default()
+    };
+    // All that is old lies to one side, what is fresh and what is asked for to the other.
+    let aside = |seed: u64, by: f32| {
+        let mut components = vector(seed, DIMENSIONS).into_inner();
+        components[0] = by;
+        Vector::new(components).expect("finite and not zero")
+    };
+    let entry = |place: u64| {
+        let by = if place < OLD { -3.0 } else { 3.0 };
+        Entry { vector: aside(place, by), ..entry_at(place, DIMENSIONS) }
+    };
+    let entries: Vec<Entry> = (0..OLD + FRESH).map(entry).collect();
+    let (old, fresh) = entries.split_at(OLD as usize);
+    let (_writer, reader) = in_parts(settings, old, fresh);
+    let (mut alone, reader_alone) = open(settings);
+    let key = partition(1);
+    alone.publish(
+        Built::build(&settings, &key, DIMENSIONS, fresh.to_vec(), Revision(1)).expect("good rows"),
+        Instant::now(),
+    );
+    let [view, view_alone] = [reader, reader_alone].map(|reader| reader.glance(&key).expect("loaded"));
+    for seed in 0..50 {
+        let search =
+            |view: &PartitionView| view.search(&aside(1_000_000 + seed, 3.0), K, &Filter::default()).expect("fits");
+        assert_eq!(search(&view), search(&view_alone));
     }
 }
 
-/// What writes the chunks of a text.
-fn delta(chunks: &[Entry]) -> Delta {
-    Delta { entity: chunks[0].entity.clone(), source_field: chunks[0].source_field.clone(), entries: chunks.to_vec() }
+/// A partition of a segment and a smaller one that came later.
+fn in_parts(settings: Settings, old: &[Entry], fresh: &[Entry]) -> (IndexWriter, IndexReader) {
+    let (mut writer, reader) = open(settings);
+    let (key, now) = (partition(1), Instant::now());
+    let dimensions = old[0].vector.dimensions();
+    let built = Built::build(&settings, &key, dimensions, old.to_vec(), Revision(1)).expect("good rows");
+    writer.publish(built, now);
+    writer.apply(&key, deltas(fresh), Revision(2), now).expect("in order");
+    let part = writer.rebuild_due(&key, now).expect("due").run().expect("good rows");
+    assert!(!part.is_whole());
+    writer.install(part, now);
+    (writer, reader)
+}
+
+/// What writes the chunks of each text, of which there are two.
+fn deltas(entries: &[Entry]) -> Vec<Delta> {
+    let delta = |chunks: &[Entry]| Delta {
+        entity: chunks[0].entity.clone(),
+        source_field: chunks[0].source_field.clone(),
+        entries: chunks.to_vec(),
+    };
+    entries.chunks(2).map(delta).collect()
 }
