@@ -20,13 +20,12 @@ impl MachineTime {
 
     /// The share that others had since, 0 to 1.
     pub(crate) fn stolen_since(&self) -> f64 {
-        let now = Self::now();
-        (now.stolen - self.stolen) as f64 / (now.all - self.all).max(1) as f64
+        self.share_since(|time| time.stolen)
     }
 
-    fn idle_since(&self) -> f64 {
+    fn share_since(&self, of: fn(&Self) -> u64) -> f64 {
         let now = Self::now();
-        (now.idle - self.idle) as f64 / (now.all - self.all).max(1) as f64
+        (of(&now) - of(self)) as f64 / (now.all - self.all).max(1) as f64
     }
 }
 
@@ -82,6 +81,6 @@ pub(crate) async fn until_idle() {
     while idle < WINDOWS && Instant::now() < until {
         let begun = MachineTime::now();
         tokio::time::sleep(WINDOW).await;
-        idle = if begun.idle_since() >= IDLE { idle + 1 } else { 0 };
+        idle = if begun.share_since(|time| time.idle) >= IDLE { idle + 1 } else { 0 };
     }
 }

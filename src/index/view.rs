@@ -207,10 +207,12 @@ impl PartitionView {
         let search = |part: &Part, share: f64| search(part, query.as_slice(), &self.settings.with_effort(share));
         let shares: Vec<f64> = parts.iter().map(|part| share_of_effort(part.live(), live)).collect();
         let mut answers: Vec<Answer> = parts.iter().zip(&shares).map(|(part, share)| search(part, *share)).collect();
-        let among_best = how_many_among_best(&answers, k);
-        for (at, answer) in answers.iter_mut().enumerate() {
-            if answer.1 == ServedBy::MirrorHnsw && among_best[at] as f64 > shares[at] * k as f64 {
-                *answer = search(&parts[at], 1.0);
+        if parts.len() > 1 {
+            let among_best = how_many_among_best(&answers, k);
+            for (at, answer) in answers.iter_mut().enumerate() {
+                if answer.1 == ServedBy::MirrorHnsw && among_best[at] as f64 > shares[at] * k as f64 {
+                    *answer = search(&parts[at], 1.0);
+                }
             }
         }
         Ok(gathered(parts.iter().zip(answers)))
