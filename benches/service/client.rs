@@ -50,6 +50,14 @@ impl Load {
         }
     }
 
+    /// The head of the table.
+    pub(crate) fn print_head() {
+        println!(
+            "\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>12} {:>9}",
+            "", "recall@10", "QPS", "p50 ms", "p99 ms", "CPU µs/query", "stolen %"
+        );
+    }
+
     /// A line of the table.
     pub(crate) fn print(&self, name: &str, recall: Option<f64>) {
         let recall = recall.map_or(String::new(), |recall| format!("{recall:.4}"));

@@ -2,18 +2,22 @@
 //!
 //! ```sh
 //! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--vectors FILE]
-//!     [--texts FILE] [--mixed N] [--writes N] [--upserts N,…] [--restarts N] [--tenants N] [--memory-mib N] [--ingest-texts N]
+//!     [--texts FILE] [--mixed N] [--writes N] [--settles false] [--beside-writes EF] [--upserts N,…] [--restarts N]
+//!     [--tenants N] [--memory-mib N] [--ingest-texts N]
 //! ```
 //!
 //! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
 //! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. Each is compared at the
 //! least effort that reaches a recall. `--writes N` upserts N vectors a second while searches run, a tenth of it, and three
-//! times as many. `--upserts 1,16` measures only how fast vectors come in, by one stream and then one at a time by so many
-//! callers. `--restarts N` measures only how soon memory answers after so many restarts with a snapshot.
-//! `--tenants N` shares the rows among N organizations of skewed sizes and measures a skewed load instead, with
-//! `--memory-mib` for the mirror. `--ingest-texts N` measures instead how fast N of the texts come in, against the
-//! embedder alone.
+//! times as many; 0 leaves that out. `--settles false` leaves the service's own rows out of pgvector's index, which takes
+//! a quarter of an hour for a million; the peer's has them nevertheless.
+//!
+//! Others measure one thing alone. `--beside-writes EF`: searches by this ef_search, at rest and beside writes.
+//! `--upserts 1,16`: how fast vectors come in, by one stream and then one at a time by so many callers. `--restarts N`: how
+//! soon memory answers after so many restarts with a snapshot. `--tenants N`: a skewed load on N organizations of skewed
+//! sizes, which share the rows, with `--memory-mib` for the mirror. `--ingest-texts N`: how fast N of the texts come in,
+//! against the embedder alone.
 #![allow(clippy::unwrap_used)]
 
 mod client;
@@ -54,6 +58,7 @@ fn main() {
         Some("kindred") => runtime.block_on(server::serve(&options)),
         Some(other) => panic!("--child {other} is not known"),
         None if options.ingest_texts > 0 => runtime.block_on(texts::measure(&options)),
+        None if options.beside_writes > 0 => runtime.block_on(measure_only_beside_writes(&options)),
         None if !options.upserts.is_empty() => runtime.block_on(upserts::measure(&options)),
         None if options.restarts > 0 => runtime.block_on(restarts::measure(&options)),
         None if options.tenants > 1 => runtime.block_on(tenants::measure(&options)),
@@ -61,7 +66,8 @@ fn main() {
     }
 }
 
-/// A database whose vectors came in by one stream and are all in pgvector's index, and a key to them.
+/// A database whose vectors came in by one stream and are, where rows are to be settled, all in pgvector's index, and a
+/// key to them.
 async fn settled(options: &Options, data: &data::Data) -> (BenchDatabase, String) {
     let database = BenchDatabase::start(data.dimensions).await;
     let (_, key) = database.organization("bench").await;
@@ -69,7 +75,9 @@ async fn settled(options: &Options, data: &data::Data) -> (BenchDatabase, String
     Client::connect(&kindred, &key).await.ingest(data).await;
     kindred.stop();
     let (owner, model) = database.owner();
-    peer::settle(&database.url("kindred_owner"), owner, model).await;
+    if options.settles {
+        peer::settle(&database.url("kindred_owner"), owner, model).await;
+    }
     (database, key)
 }
 
@@ -102,10 +110,7 @@ async fn measure(options: &Options) {
     let truth = peer::truth(&data);
     let echo = Child::echo();
     let floor = Client::connect(&echo, &key).await;
-    println!(
-        "\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>12} {:>9}",
-        "", "recall@10", "QPS", "p50 ms", "p99 ms", "CPU µs/query", "stolen %"
-    );
+    Load::print_head();
     let mut measured: Vec<(f64, Load, Load)> = Vec::new();
     let mut efs = EFS.into_iter();
     for wanted in RECALLS {
@@ -149,6 +154,22 @@ async fn measure(options: &Options) {
     if options.writes > 0 {
         measure_beside_writes(options, &data, (&client, &kindred), (&floor, &echo)).await;
     }
+    echo.stop();
+    kindred.stop();
+    database.stop().await;
+}
+
+async fn measure_only_beside_writes(options: &Options) {
+    let data = data::Data::new(&options.wanted);
+    println!("{} vectors of {} dimensions, {} queries", data.rows.len(), data.dimensions, data.queries.len());
+    let (database, key) = settled(options, &data).await;
+    let (kindred, echo) =
+        (Child::kindred(&Options { ef: options.beside_writes, ..options.clone() }, &database), Child::echo());
+    let (client, floor) = (Client::connect(&kindred, &key).await, Client::connect(&echo, &key).await);
+    client.warm(&data).await;
+    machine::until_idle().await;
+    Load::print_head();
+    measure_beside_writes(options, &data, (&client, &kindred), (&floor, &echo)).await;
     echo.stop();
     kindred.stop();
     database.stop().await;

@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// Vectors a second that come in while searches run.
     pub(crate) writes: u64,
+    /// Searches by this ef_search beside writes, and nothing else.
+    pub(crate) beside_writes: usize,
     /// So many callers upsert one vector at a time, one number of them after the other, and nothing else.
     pub(crate) upserts: Vec<usize>,
     /// So many restarts, and nothing else.
@@ -39,6 +41,7 @@ impl Options {
             ef: 64,
             wanted: Wanted::new(20_000),
             writes: 1_000,
+            beside_writes: 0,
             upserts: Vec::new(),
             restarts: 0,
             tenants: 1,
@@ -62,12 +65,14 @@ impl Options {
                 "--seconds" => options.seconds = number() as u64,
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
+                "--beside-writes" => options.beside_writes = number(),
                 "--upserts" => options.upserts = value.split(',').map(|callers| callers.parse().unwrap()).collect(),
                 "--restarts" => options.restarts = number(),
                 "--tenants" => options.tenants = number(),
                 "--ingest-texts" => options.ingest_texts = number(),
                 "--local-model" => options.local_model = value == "true",
                 "--memory-mib" => options.memory_mib = number() as u64,
+                "--settles" => options.settles = value == "true",
                 "--child" => options.child = Some(value),
                 "--app-url" => options.app_url = value,
                 "--owner-url" => options.owner_url = value,
