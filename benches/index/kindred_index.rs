@@ -83,7 +83,7 @@ impl KindredIndex {
     }
 
     fn filtered_truth(&self, queries: &[Vec<f32>], filter: &Filter) -> Answers {
-        let exact = self.view.with_settings(Settings { exact_filter_below: usize::MAX, ..self.settings });
+        let exact = self.view.with_settings(Settings { rows_a_candidate: usize::MAX, ..self.settings });
         queries.iter().map(|query| self.numbers(&exact.search(&vector(query), K, filter).unwrap())).collect()
     }
 
@@ -112,7 +112,7 @@ impl Index for KindredIndex {
 
     fn round(&mut self, ef: usize, data: &Data, truth: &Answers) -> Point {
         let queries: Vec<Vector> = data.queries.iter().map(|query| vector(query)).collect();
-        let view = self.view.with_settings(Settings { ef_search: ef, exact_filter_below: 0, ..self.settings });
+        let view = self.view.with_settings(Settings { ef_search: ef, rows_a_candidate: 0, ..self.settings });
         let (found, times) = timed(queries.len(), |at| view.search(&queries[at], K, &Filter::default()).unwrap());
         let recall = recall(&found.iter().map(|found| self.numbers(found)).collect(), truth);
         Point { ef, recall, times }

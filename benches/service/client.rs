@@ -169,10 +169,11 @@ impl Client {
 
     /// So many callers upsert one row at a time by the unary call, under numbers from `first` on: rows a second.
     pub(crate) async fn upsert_singly(&self, data: &Data, first: usize, callers: usize, seconds: u64) -> f64 {
+        let rows = Arc::new(data.rows.clone());
         let until = Instant::now() + Duration::from_secs(seconds);
         let mut writing = JoinSet::new();
         for caller in 0..callers {
-            let (client, rows) = (self.clone(), data.rows.clone());
+            let (client, rows) = (self.clone(), rows.clone());
             writing.spawn(async move {
                 let mut service = EmbeddingServiceClient::new(client.channel.clone());
                 let mut written = 0;

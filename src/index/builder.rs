@@ -58,12 +58,13 @@ pub(super) fn far_apart(nodes: usize, alike: impl Fn(u32, u32) -> f32) -> Vec<u3
     far
 }
 
-/// The order in which nodes are put into the graph, the highest layers first, else in an order that has nothing to do
-/// with that of the rows.
-pub(super) fn insertion_order(levels: &[u8]) -> Vec<u32> {
+/// The order in which nodes are put into the graph, the highest layers first, among equals those that are in it already,
+/// else in an order that has nothing to do with that of the rows.
+pub(super) fn insertion_order(levels: &[u8], fresh: impl Fn(u32) -> bool) -> Vec<u32> {
     let mut order: Vec<u32> = (0..levels.len() as u32).collect();
     order.sort_unstable_by_key(|node| {
-        (std::cmp::Reverse(levels[*node as usize]), scrambled(u64::from(*node) ^ (1 << 40)), *node)
+        let level = std::cmp::Reverse(levels[*node as usize]);
+        (level, fresh(*node), scrambled(u64::from(*node) ^ (1 << 40)), *node)
     });
     order
 }
@@ -80,22 +81,38 @@ fn scrambled(number: u64) -> u64 {
 /// Runs on the threads of the rayon pool it is called in.
 pub(super) fn build<S: Scorer>(levels: &[u8], plan: &Plan, scorer_of: &(impl Fn(u32) -> S + Sync)) -> Layers {
     let mut layers = Layers::new(levels, plan.m);
-    let mut linked = 1;
-    while linked < levels.len() {
-        let batch = (linked / BATCH_SHARE).clamp(1, LARGEST_BATCH).min(levels.len() - linked);
-        let nodes = linked as u32..(linked + batch) as u32;
-        let find = |scratch: &mut Scratch, node: u32| {
-            neighbours(&layers, linked, usize::from(levels[node as usize]), plan, &scorer_of(node), scorer_of, scratch)
-        };
-        let found: Vec<Found> =
-            nodes.clone().into_par_iter().with_min_len(4).map_init(Scratch::default, find).collect();
-        link(&mut layers, nodes.zip(found), scorer_of);
-        linked += batch;
-    }
+    let rest: Vec<u32> = (1..levels.len() as u32).collect();
+    insert(&mut layers, &rest, levels, plan, scorer_of);
     layers
 }
 
-/// The neighbours of a node that is not in the graph yet.
+/// Puts the nodes `fresh`, in ascending order, into a graph that has links for all others, of which at least one is before
+/// them in the highest layer, and none behind one of them.
+pub(super) fn insert<S: Scorer>(
+    layers: &mut Layers,
+    mut fresh: &[u32],
+    levels: &[u8],
+    plan: &Plan,
+    scorer_of: &(impl Fn(u32) -> S + Sync),
+) {
+    while let Some(first) = fresh.first() {
+        let linked = levels.len() - fresh.len();
+        let batch = (linked / BATCH_SHARE).clamp(1, LARGEST_BATCH).min(fresh.len());
+        let (nodes, rest) = fresh.split_at(batch);
+        let find = |scratch: &mut Scratch, node: &u32| {
+            let level = usize::from(levels[*node as usize]);
+            let found = neighbours(layers, *first as usize, level, plan, &scorer_of(*node), scorer_of, scratch);
+            // A thread that a search waits for gets the core now, not at the end of a slice of some milliseconds.
+            std::thread::yield_now();
+            found
+        };
+        let found: Vec<Found> = nodes.par_iter().with_min_len(4).map_init(Scratch::default, find).collect();
+        link(layers, nodes.iter().copied().zip(found), scorer_of);
+        fresh = rest;
+    }
+}
+
+/// The neighbours of a node that is not in the graph yet; `linked` nodes of the highest layer are.
 fn neighbours<S: Scorer>(
     layers: &Layers,
     linked: usize,

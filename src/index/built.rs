@@ -115,6 +115,8 @@ pub struct Rebuild {
     pub(super) base: Arc<Snapshot>,
     /// The first part that is built anew.
     pub(super) from: usize,
+    /// Whether rows come and go meanwhile, so that it should cost little; else it may take the time for the best graph.
+    pub(super) in_haste: bool,
     pub(super) ticket: u64,
 }
 
@@ -124,16 +126,23 @@ impl Rebuild {
         &self.key
     }
 
-    /// Builds the new segment. CPU heavy, as [`Built::build`] is.
+    /// Builds the new segment. While rows come and go its graph goes on from that of the largest part, where enough is left
+    /// of it; such a one finds a little less where what comes is far from all that was there. CPU heavy, as
+    /// [`Built::build`] is.
     ///
     /// # Errors
     /// None that a partition that was loaded could cause.
     pub fn run(self) -> Result<Built, IndexError> {
+        let parts = &self.base.parts[self.from..];
         // Copying rows takes long, too, and is nobody's hurry.
-        let mut built = threads::build(&self.settings, || {
-            let entries: Vec<Entry> = self.base.parts[self.from..].iter().flat_map(Part::live_entries).collect();
-            Built::build(&self.settings, &self.key, self.base.dimensions, entries, self.base.revision)
+        let segment = threads::build(&self.settings, || {
+            let entries: Vec<Entry> = parts.iter().flat_map(Part::live_entries).collect();
+            match parts.iter().max_by_key(|part| part.live()).filter(|_| self.in_haste) {
+                Some(largest) => Segment::grown(&self.settings, self.base.dimensions, entries, largest),
+                None => Segment::sealed(&self.settings, self.base.dimensions, entries),
+            }
         })??;
+        let mut built = Built::new(&self.key, self.base.dimensions, segment, self.base.revision);
         built.ticket = Some(self.ticket);
         built.whole = self.from == 0;
         Ok(built)

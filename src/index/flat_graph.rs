@@ -15,6 +15,7 @@ use super::cosine::cosine;
 use super::error::IndexError;
 use super::exact::RowCodes;
 use super::graph::{Effort, Graph, Scored, best, first_look};
+use super::heir::Heir;
 use super::hnsw;
 use super::kernels::prefetch;
 use super::layers::{Layer, Layers};
@@ -52,28 +53,62 @@ impl FlatGraph {
     /// # Errors
     /// Where the system gives no threads.
     pub(super) fn build(vectors: Arc<Vectors>, settings: &Settings) -> Result<Self, IndexError> {
-        threads::build(settings, || Self::build_here(vectors, settings))
+        threads::build(settings, || Self::build_here(vectors, settings, None))
     }
 
-    fn build_here(vectors: Arc<Vectors>, settings: &Settings) -> Self {
+    /// The same, going on from `older` where enough is left of it: `rows` says where each of its rows is among the new
+    /// ones, `None` for those that are gone.
+    ///
+    /// # Errors
+    /// As [`FlatGraph::build`].
+    pub(super) fn grown(
+        vectors: Arc<Vectors>,
+        settings: &Settings,
+        older: &Self,
+        rows: &[Option<u32>],
+    ) -> Result<Self, IndexError> {
+        threads::build(settings, || Self::build_here(vectors, settings, Some((older, rows))))
+    }
+
+    fn build_here(vectors: Arc<Vectors>, settings: &Settings, older: Option<(&Self, &[Option<u32>])>) -> Self {
         let matrix = vectors.view();
         let nodes = Nodes::new(matrix);
         let m = settings.m.clamp(2, 256);
         let plan = Plan { m, ef: settings.ef_construction.max(m), upper_ef: UPPER_EF };
         let vector = |node: u32| row_of(matrix, nodes.first_row(node));
+        let alike = |left, right| cosine(vector(left), vector(right));
         let all = 0..nodes.len() as u32;
-        let foreign = (settings.builder == Builder::HnswRs)
-            .then(|| hnsw::build(&all.clone().map(vector).collect::<Vec<_>>(), m, plan.ef));
-        let (layers, order, levels) = match foreign {
-            Some((layers, order)) => (Some(layers), order, Vec::new()),
-            None => {
+        let (layers, order, levels) = match settings.builder {
+            Builder::HnswRs => {
+                let (layers, order) = hnsw::build(&all.clone().map(vector).collect::<Vec<_>>(), m, plan.ef);
+                (Start::Built(layers), order, Vec::new())
+            }
+            Builder::Own => {
+                let heir = older.and_then(|(older, rows)| {
+                    let places = (0..older.nodes.len() as u32).map(|node| {
+                        older
+                            .nodes
+                            .rows_of(node)
+                            .iter()
+                            .find_map(|row| rows[*row as usize])
+                            .map(|row| nodes.of_row(row))
+                    });
+                    Heir::of(&older.layers, places.collect(), nodes.len(), m)
+                });
                 let mut levels = builder::levels(nodes.len(), m);
-                let highest = levels.iter().copied().max().unwrap_or_default();
-                let alike = |left, right| cosine(vector(left), vector(right));
-                builder::far_apart(nodes.len(), alike).into_iter().for_each(|far| levels[far as usize] = highest);
-                let order = builder::insertion_order(&levels);
+                match &heir {
+                    Some(heir) => heir.level(&mut levels, alike),
+                    None => {
+                        let highest = levels.iter().copied().max().unwrap_or_default();
+                        let far = builder::far_apart(nodes.len(), alike);
+                        far.into_iter().for_each(|far| levels[far as usize] = highest);
+                    }
+                }
+                let fresh = |node: u32| heir.as_ref().is_none_or(|heir| heir.is_fresh(node));
+                let order = builder::insertion_order(&levels, fresh);
                 let descending: Vec<u8> = order.iter().map(|node| levels[*node as usize]).collect();
-                (None, order, descending)
+                let start = heir.map_or(Start::Nothing, |heir| Start::Older(heir.reordered(&order)));
+                (start, order, descending)
             }
         };
         let nodes = nodes.reordered(&order);
@@ -311,14 +346,22 @@ fn nearest<S: Scorer>(scorer: &S, nodes: usize, most: usize) -> Pool {
     pool
 }
 
-/// The layers that hnsw_rs built, or else those of the room's own builder, with every node linked.
-fn finish<S: Scorer>(
-    built: Option<Layers>,
-    levels: &[u8],
-    plan: &Plan,
-    scorer_of: &(impl Fn(u32) -> S + Sync),
-) -> Layers {
-    let mut layers = built.unwrap_or_else(|| builder::build(levels, plan, scorer_of));
+/// What of a graph there is before it is built.
+enum Start<'a> {
+    Nothing,
+    /// What is left of an older one.
+    Older(Heir<'a>),
+    /// All of it, by hnsw_rs.
+    Built(Layers),
+}
+
+/// The layers, with every node linked.
+fn finish<S: Scorer>(start: Start<'_>, levels: &[u8], plan: &Plan, scorer_of: &(impl Fn(u32) -> S + Sync)) -> Layers {
+    let mut layers = match start {
+        Start::Nothing => builder::build(levels, plan, scorer_of),
+        Start::Older(heir) => heir.build(levels, plan, scorer_of),
+        Start::Built(layers) => layers,
+    };
     layers.lower();
     reach_all(&mut layers, plan.upper_ef, scorer_of);
     layers

@@ -5,7 +5,7 @@ use super::kernels::prefetch;
 use super::pages::vec_in_large_pages;
 
 /// The highest layer has no more nodes, if there is a choice.
-const MOST_ENTRIES: usize = 320;
+pub(super) const MOST_ENTRIES: usize = 320;
 
 /// The links of one layer, over the nodes 0 to n - 1. Every node has as much room as the next, so that its links lie
 /// where its number says.
@@ -161,9 +161,13 @@ impl Layers {
                 );
             }
         }
-        let level = |node: u32| self.0.partition_point(|layer| layer.len() > node as usize);
-        order.sort_by_key(|node| std::cmp::Reverse(level(*node)));
+        order.sort_by_key(|node| std::cmp::Reverse(self.level_of(*node)));
         order
+    }
+
+    /// The highest layer that a node is in.
+    pub(super) fn level_of(&self, node: u32) -> usize {
+        self.0.partition_point(|layer| layer.len() > node as usize) - 1
     }
 
     /// The same graph with its nodes renumbered: the n-th is what `order[n]` was. Nodes must stay in their layers.

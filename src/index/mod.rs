@@ -25,6 +25,7 @@ mod error;
 mod exact;
 mod flat_graph;
 mod graph;
+mod heir;
 mod hnsw;
 mod kernels;
 #[cfg(target_arch = "aarch64")]

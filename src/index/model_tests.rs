@@ -261,7 +261,7 @@ proptest! {
 
     #[test]
     fn partitions_with_graphs_hold_what_the_table_holds(steps in steps(), query in 0_u64..1_000, k in 0_usize..4, filter in filters()) {
-        let settings = Settings { exact_below: 5, exact_filter_below: 0, tail_limit: 6, compact_after: Duration::from_secs(4), memory_budget_bytes: 60_000, ..Settings::default() };
+        let settings = Settings { exact_below: 5, rows_a_candidate: 0, tail_limit: 6, compact_after: Duration::from_secs(4), memory_budget_bytes: 60_000, ..Settings::default() };
         history(settings, steps, query, k, &filter)?;
     }
 }

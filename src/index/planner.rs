@@ -144,7 +144,7 @@ fn graph_effort(rows: usize, admitted: usize, k: usize, settings: &Settings) -> 
         return None;
     }
     let ef = settings.ef_search.max(1);
-    let rows_a_candidate = settings.exact_filter_below as f64 / ef as f64;
+    let rows_a_candidate = settings.rows_a_candidate as f64;
     let most = (admitted as f64 * NODES_A_CANDIDATE / rows_a_candidate).ceil() as usize;
     let effort = Effort { ef, most };
     let share = admitted as f64 / rows as f64;
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_graph_is_for_many_rows_and_few_results() {
-        let settings = Settings { ef_search: 64, exact_filter_below: 640, ..Settings::default() };
+        let settings = Settings { ef_search: 64, rows_a_candidate: 10, ..Settings::default() };
         for (rows, admitted, k, most) in [
             (10_000, 10_000, 10, Some(12_000)),
             (20_000, 10_000, 10, Some(12_000)),
@@ -174,11 +174,11 @@ mod tests {
             let effort = most.map(|most| Effort { ef: 64, most });
             assert_eq!(graph_effort(rows, admitted, k, &settings), effort, "{rows} rows, {admitted} admitted, k = {k}");
         }
-        let anything = Settings { exact_filter_below: 0, ..settings };
+        let anything = Settings { rows_a_candidate: 0, ..settings };
         assert_eq!(graph_effort(1_000, 100, 10, &anything), Some(Effort { ef: 64, most: usize::MAX }));
         assert_eq!(graph_effort(1_000, 99, 10, &anything), None, "nearly all of them are wanted");
         assert_eq!(graph_effort(1_000, 1_000, usize::MAX, &anything), None);
-        let nothing = Settings { exact_filter_below: usize::MAX, ..settings };
+        let nothing = Settings { rows_a_candidate: usize::MAX, ..settings };
         assert_eq!(graph_effort(1_000_000, 1_000_000, 10, &nothing), None);
     }
 }

@@ -1,8 +1,11 @@
 //! What the graph finds of what an exact scan finds, with filters and with dead rows.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::samples::{entity, entry_at, field, mixture, partition, vector};
+use super::segment::Segment;
+use super::snapshot::Part;
 use super::view::{Found, PartitionView};
 use super::{Builder, Built, IndexReader, IndexWriter, Settings, open};
 use crate::domain::{Delta, Entry};
@@ -70,7 +73,7 @@ fn mean_recall(
     filter: &dyn Fn(usize) -> Filter,
     search: impl Fn(&PartitionView, &Vector, &Filter) -> Found,
 ) -> (f64, usize) {
-    let exact = view.with_settings(Settings { exact_filter_below: usize::MAX, ..Settings::default() });
+    let exact = view.with_settings(Settings { rows_a_candidate: usize::MAX, ..Settings::default() });
     let queries = mixture(CENTRES, CENTRES, DIMENSIONS, 2);
     let (mut by_graph, mut sum) = (0, 0.0);
     for (at, query) in queries.iter().enumerate() {
@@ -120,7 +123,7 @@ fn published(settings: Settings) -> (IndexWriter, IndexReader) {
 
 /// The planner would scan where few rows are admitted; the graph alone keeps its recall as well.
 fn only_graph(view: &PartitionView, settings: Settings) -> PartitionView {
-    view.with_settings(Settings { exact_filter_below: 0, ..settings })
+    view.with_settings(Settings { rows_a_candidate: 0, ..settings })
 }
 
 #[test]
@@ -179,7 +182,7 @@ fn a_small_part_that_has_all_the_best_is_searched_as_if_it_were_alone() {
     let settings = Settings {
         ef_construction: 40,
         ef_search: 16,
-        exact_filter_below: 0,
+        rows_a_candidate: 0,
         exact_below: 1_000,
         tail_limit: 1_000,
         build_threads: 1,
@@ -210,6 +213,57 @@ fn a_small_part_that_has_all_the_best_is_searched_as_if_it_were_alone() {
             |view: &PartitionView| view.search(&aside(1_000_000 + seed, 3.0), K, &Filter::default()).expect("fits");
         assert_eq!(search(&view), search(&view_alone));
     }
+}
+
+/// Where what comes is like what is there, and where it is far from all of that: centre after centre.
+#[test]
+fn a_graph_that_goes_on_from_older_ones_finds_what_one_built_from_nothing_does() {
+    let vectors = mixture(ROWS, CENTRES, DIMENSIONS, 1);
+    let of_centre = ROWS / CENTRES;
+    require_as_good_a_graph(&|at| vectors[at].clone(), 0.01);
+    require_as_good_a_graph(&|at| vectors[at % of_centre * CENTRES + at / of_centre].clone(), 0.02);
+}
+
+/// Six times a tenth more rows come, and some of those that are there die.
+fn require_as_good_a_graph(vector: &dyn Fn(usize) -> Vector, most_less: f64) {
+    const OLD: usize = 8_000;
+    const ROUND: usize = 2_000;
+    const QUERIES: usize = 1_000;
+    let settings = Settings { ef_construction: 80, ef_search: 32, build_threads: 1, ..Settings::default() };
+    let entries: Vec<Entry> =
+        (0..ROWS).map(|at| Entry { vector: vector(at), ..entry_at(at as u64, DIMENSIONS) }).collect();
+    let sealed = |entries: Vec<Entry>| Segment::sealed(&settings, DIMENSIONS, entries).expect("good rows");
+    let mut grown = Part::new(Arc::new(sealed(entries[..OLD].to_vec())));
+    for (round, fresh) in (0..).zip(entries[OLD..].chunks(ROUND)) {
+        let there = (OLD + round as usize * ROUND) as u64 / 4;
+        for number in (0..there).filter(|number| number % 9 == round) {
+            [0, 1].iter().for_each(|part| grown.kill(&entity(number), &field(*part)));
+        }
+        let entries = grown.live_entries().chain(fresh.iter().cloned()).collect();
+        let segment = Segment::grown(&settings, DIMENSIONS, entries, &grown).expect("good rows");
+        assert_eq!(segment.check(), Ok(()));
+        grown = Part::new(Arc::new(segment));
+    }
+    let from_nothing = Part::new(Arc::new(sealed(grown.live_entries().collect())));
+    let [grown, from_nothing] = [grown, from_nothing].map(|part| {
+        let (mut writer, reader) = open(settings);
+        let built = Built {
+            segment: part.segment,
+            ..Built::build(&settings, &partition(1), DIMENSIONS, vec![], Revision(1)).expect("none")
+        };
+        writer.publish(built, Instant::now());
+        reader.glance(&partition(1)).expect("loaded")
+    });
+    assert_eq!(grown.digest(), from_nothing.digest());
+    let exact = grown.with_settings(Settings { rows_a_candidate: usize::MAX, ..settings });
+    let queries = mixture(QUERIES, CENTRES, DIMENSIONS, 2);
+    let mean = |view: &PartitionView| {
+        let found = |view: &PartitionView, query| view.search(query, K, &Filter::default()).expect("fits");
+        queries.iter().map(|query| recall(&found(view, query), &found(&exact, query))).sum::<f64>() / QUERIES as f64
+    };
+    let (grown, from_nothing) = (mean(&grown), mean(&from_nothing));
+    println!("{grown}, from nothing {from_nothing}");
+    assert!(grown >= ENOUGH && grown >= from_nothing - most_less, "{grown}, from nothing {from_nothing}");
 }
 
 /// A partition of a segment and a smaller one that came later.

@@ -19,6 +19,7 @@ use super::flat_graph::FlatGraph;
 use super::pages::vec_in_large_pages;
 use super::scorer::row_of;
 use super::settings::Settings;
+use super::snapshot::Part;
 use super::vectors::Vectors;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
@@ -49,6 +50,25 @@ impl Segment {
         let (rows, vectors) = in_order(dimensions, entries)?;
         let graph =
             wants_graph(settings, rows.len()).then(|| FlatGraph::build(vectors.clone(), settings)).transpose()?;
+        Ok(Self::of_parts(settings, rows, vectors, graph))
+    }
+
+    /// The same, where the living rows of `older` are among the entries: its graph, if it has one, is gone on from.
+    ///
+    /// # Errors
+    /// As [`Segment::sealed`].
+    pub(super) fn grown(
+        settings: &Settings,
+        dimensions: usize,
+        entries: Vec<Entry>,
+        older: &Part,
+    ) -> Result<Self, IndexError> {
+        let (rows, vectors) = in_order(dimensions, entries)?;
+        let build = || match older.segment.graph() {
+            Some(graph) => FlatGraph::grown(vectors.clone(), settings, graph, &rows_left(older, &rows)),
+            None => FlatGraph::build(vectors.clone(), settings),
+        };
+        let graph = wants_graph(settings, rows.len()).then(build).transpose()?;
         Ok(Self::of_parts(settings, rows, vectors, graph))
     }
 
@@ -195,6 +215,20 @@ impl Segment {
 /// Whether a sealed segment of so many rows should have a graph.
 fn wants_graph(settings: &Settings, rows: usize) -> bool {
     rows > 0 && rows >= settings.exact_below
+}
+
+/// Where the rows of a part are among `rows`, which hold those that live: `None` for the dead.
+fn rows_left(part: &Part, rows: &[Row]) -> Vec<Option<u32>> {
+    // Both are in the same order.
+    let mut at = 0;
+    let place = |(number, row): (u32, &Row)| {
+        if part.dead.contains(number) {
+            return None;
+        }
+        at += rows[at..].iter().position(|other| other.id == row.id)?;
+        Some(at as u32)
+    };
+    (0..).zip(part.segment.rows()).map(place).collect()
 }
 
 /// Entries as rows in their order, and their vectors at unit length.

@@ -38,10 +38,11 @@ pub struct Settings {
     pub ef_search: usize,
     /// Bytes all partitions together may take before the least used ones leave. Default 1 GiB.
     pub memory_budget_bytes: u64,
-    /// How many rows are scanned in the time of a search of the graph by `ef_search` candidates. A filter that admits
-    /// fewer is answered by scanning just those; where it admits only a share of the rows, so that the graph takes longer,
-    /// the limit grows with that. Default 2,500, as measured for 384 dimensions; 0 takes the graph wherever there is one.
-    pub exact_filter_below: usize,
+    /// How many rows are scanned in the time in which a search of the graph weighs one candidate. A filter that admits
+    /// fewer than that for all its candidates is answered by scanning just those; where it admits only a share of the rows,
+    /// so that the graph takes longer, the limit grows with that. Default 20, as measured for 384 dimensions; 0 takes the
+    /// graph wherever there is one.
+    pub rows_a_candidate: usize,
 }
 
 impl Settings {
@@ -57,13 +58,12 @@ impl Settings {
         compressed: true,
         ef_search: 128,
         memory_budget_bytes: 1 << 30,
-        exact_filter_below: 2_500,
+        rows_a_candidate: 20,
     };
 
-    /// The same with this share of the effort of searches, at least one candidate.
+    /// The same with this share of the candidates of searches, at least one.
     pub(super) fn with_effort(self, share: f64) -> Self {
-        let of = |effort: usize| (effort as f64 * share).ceil() as usize;
-        Self { ef_search: of(self.ef_search), exact_filter_below: of(self.exact_filter_below), ..self }
+        Self { ef_search: (self.ef_search as f64 * share).ceil() as usize, ..self }
     }
 }
 

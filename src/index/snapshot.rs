@@ -116,7 +116,7 @@ impl Snapshot {
         let (live, dead, tail) = (self.live(), self.dead(), self.tail());
         let limit = settings.tail_limit.max(1);
         let scanned = self.parts[..self.sealed].iter().position(|part| part.segment.lacks_graph(settings));
-        let quiet = now.saturating_duration_since(self.changed_at) >= settings.compact_after;
+        let quiet = self.is_quiet(settings, now);
         if dead >= limit.max(live / MOST_DEAD) || (quiet && (self.sealed > 1 || tail + dead >= limit.div_ceil(16))) {
             return Some(0);
         }
@@ -130,6 +130,11 @@ impl Snapshot {
             rows += self.parts[from].live();
         }
         Some(from)
+    }
+
+    /// Whether nothing has changed for a while.
+    pub(super) fn is_quiet(&self, settings: &Settings, now: Instant) -> bool {
+        now.saturating_duration_since(self.changed_at) >= settings.compact_after
     }
 
     /// An estimate of the bytes it takes.

@@ -1,4 +1,4 @@
-//! The threads that build graphs: their own, and behind all others.
+//! The threads of work that nobody waits for, such as graphs that are built: their own, and behind all others.
 
 use std::thread::available_parallelism;
 

@@ -11,6 +11,7 @@ use super::graph::Scored;
 use super::planner;
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
+use super::threads;
 use crate::domain::{ChunkHit, EmbeddingId, EntityRef, EntityType, Filter, Revision, ServedBy, SourceField, Vector};
 
 /// What a search found.
@@ -34,7 +35,7 @@ impl PartitionView {
         Self { snapshot, settings }
     }
 
-    /// The same snapshot, searched under other settings: `ef_search` and `exact_filter_below`.
+    /// The same snapshot, searched under other settings: `ef_search` and `rows_a_candidate`.
     pub fn with_settings(&self, settings: Settings) -> Self {
         Self::new(self.snapshot.clone(), settings)
     }
@@ -170,7 +171,7 @@ impl PartitionView {
             .take(samples)
             .map(|row| sealed.segment.owned_vector(*row))
             .collect();
-        let exact = self.with_settings(Settings { exact_filter_below: usize::MAX, ..self.settings });
+        let exact = self.with_settings(Settings { rows_a_candidate: usize::MAX, ..self.settings });
         let filter = Filter::default();
         let (mut found, mut wanted) = (0, 0);
         for query in &queries {
@@ -182,6 +183,15 @@ impl PartitionView {
             wanted += truth.len();
         }
         (wanted > 0).then(|| found as f64 / wanted as f64)
+    }
+
+    /// [`PartitionView::digest`] and [`PartitionView::sampled_recall`], by a thread behind all others of the process.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn audited(&self, samples: usize, k: usize) -> Result<(Digest, Option<f64>), IndexError> {
+        let one = Settings { build_threads: 1, ..self.settings };
+        threads::build(&one, || (self.digest(), self.sampled_recall(samples, k)))
     }
 
     /// Examines the structure; slow, for tests and for `doctor`.

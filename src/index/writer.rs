@@ -161,7 +161,9 @@ impl IndexWriter {
         rebuilds.tickets += 1;
         let ticket = rebuilds.tickets;
         rebuilds.running.insert(key.clone(), Running { ticket, base: base.clone(), from });
-        Some(Rebuild { key: key.clone(), settings: self.shared.settings, base, from, ticket })
+        let settings = self.shared.settings;
+        let in_haste = !base.is_quiet(&settings, now);
+        Some(Rebuild { key: key.clone(), settings, base, from, in_haste, ticket })
     }
 
     /// Swaps a rebuilt generation in, with what came since. The revision stays the one that is shown. A rebuild that was
@@ -478,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_scanned_until_its_graph_is_built() {
-        let (mut writer, reader) = open(Settings { exact_below: 300, exact_filter_below: 0, ..Settings::default() });
+        let (mut writer, reader) = open(Settings { exact_below: 300, rows_a_candidate: 0, ..Settings::default() });
         let (key, now) = (partition(1), Instant::now());
         let entries = (0..400).map(|place| entry_at(place, DIMENSIONS)).collect();
         let mut shown =

@@ -1,12 +1,12 @@
 //! The auditor: compares what is in memory with what is in the table, and what the graph finds with what is nearest.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::loading::{MirrorError, model_of};
-use super::rows::table_digest;
+use super::rows::{Pace, table_digest};
 use crate::domain::Revision;
 use crate::index::{Digest, IndexReader, PartitionKey, PartitionView};
 use crate::store::Database;
@@ -14,7 +14,7 @@ use crate::store::Database;
 /// How often partitions are audited, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditSettings {
-    /// Between two partitions.
+    /// Between two partitions; at least ten times as long as the last one took.
     pub interval: Duration,
     /// How long the mirror may take to reach the revision that the table was read at.
     pub patience: Duration,
@@ -48,6 +48,8 @@ pub struct Auditor {
     stop: CancellationToken,
 }
 
+/// So many times as long as an audit took nothing is audited.
+const PAUSE: u32 = 10;
 /// How often a partition that moved on meanwhile is looked at again.
 const ATTEMPTS: usize = 3;
 /// How many of the nearest count for recall.
@@ -68,20 +70,23 @@ impl Auditor {
     /// Audits until told to stop. A partition that differs is reported and loaded again.
     pub async fn run(self) {
         let mut last: Option<PartitionKey> = None;
+        let mut pause = self.settings.interval;
         let stop = self.stop.clone();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.settings.interval) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let keys: Vec<PartitionKey> = self.index.status().into_iter().map(|status| status.key).collect();
             let next = keys.iter().find(|key| last.as_ref().is_none_or(|last| *key > last)).or(keys.first());
             let Some(key) = next.cloned() else { continue };
+            let begun = Instant::now();
             tokio::select! {
                 () = stop.cancelled() => return,
                 verdict = self.audit(&key) => self.report(&key, verdict),
             }
             last = Some(key);
+            pause = self.settings.interval.max(PAUSE * begun.elapsed());
         }
     }
 
@@ -110,14 +115,14 @@ impl Auditor {
     async fn audit(&self, key: &PartitionKey) -> Result<Verdict, MirrorError> {
         for _ in 0..ATTEMPTS {
             let model = model_of(&self.database, key).await?;
-            let mut transaction = self.database.tenant_snapshot("mirror_audit", key.organization).await?;
+            let mut transaction = self.database.tenant_bulk_snapshot("mirror_audit", key.organization).await?;
             let (revision, _) = transaction.revision().await?;
             let Some(view) = self.view_at(key, revision).await else { continue };
-            let table = table_digest(&mut transaction, &model).await?;
+            let table = table_digest(&mut transaction, &model, Pace::Gentle).await?;
             transaction.commit().await?;
             let samples = self.settings.samples;
-            let examined = self.tasks.spawn_blocking(move || (view.digest(), view.sampled_recall(samples, RECALL_AT)));
-            let (mirror, recall) = examined.await?;
+            let examined = self.tasks.spawn_blocking(move || view.audited(samples, RECALL_AT));
+            let (mirror, recall) = examined.await??;
             return Ok(match mirror == table {
                 true => Verdict::Same { recall },
                 false => Verdict::Different { mirror, table, revision },

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::auditing::RECALL_AT;
 use super::findings::{Finding, Loaded, PartitionReport};
 use super::loading::{MirrorError, model_of};
-use super::rows::{LeftOut, current_rows, table_digest};
+use super::rows::{LeftOut, Pace, current_rows, table_digest};
 use super::snapshots::Snapshots;
 use crate::domain::{EmbeddingId, Model, Revision};
 use crate::index::{self, Built, Digest, IndexError, PartitionKey, PartitionView, Settings};
@@ -94,7 +94,7 @@ impl Examination<'_> {
         let Some(built) = self.read_snapshot(model).await? else { return Ok(None) };
         let from_revision = built.revision();
         let database = &self.examiner.database;
-        let mut transaction = database.tenant_snapshot("doctor_snapshot", self.key.organization).await?;
+        let mut transaction = database.tenant_bulk_snapshot("doctor_snapshot", self.key.organization).await?;
         let (revision, oldest) = transaction.revision().await?;
         if !(oldest..=revision).contains(&from_revision) {
             self.note(
@@ -114,7 +114,7 @@ impl Examination<'_> {
             }
         };
         let shown = self.look_at(&view).await?;
-        let table = table_digest(&mut transaction, model).await?;
+        let table = table_digest(&mut transaction, model, Pace::Fast).await?;
         if shown.digest != table {
             let differences = differences(&mut transaction, model, &view).await?;
             self.wrong(
@@ -181,14 +181,14 @@ impl Examination<'_> {
     /// Loads the partition from the table and compares it with what was read.
     async fn table(&mut self, model: &Model) -> Result<Loaded, MirrorError> {
         let database = &self.examiner.database;
-        let mut transaction = database.tenant_snapshot("doctor_table", self.key.organization).await?;
+        let mut transaction = database.tenant_bulk_snapshot("doctor_table", self.key.organization).await?;
         let (revision, _) = transaction.revision().await?;
         let (mut entries, mut table, mut left_out) = (Vec::new(), Digest::default(), LeftRows::default());
         let take = |entry: crate::domain::Entry| {
             table.add(entry.clone());
             entries.push(entry);
         };
-        current_rows(&mut transaction, model, take, |row| left_out.add(row)).await?;
+        current_rows(&mut transaction, model, Pace::Fast, take, |row| left_out.add(row)).await?;
         transaction.commit().await?;
         if left_out.count > 0 {
             self.wrong(
@@ -283,7 +283,7 @@ async fn differences(
             Some(_) => {}
         }
     };
-    current_rows(transaction, model, compare, |_| {}).await?;
+    current_rows(transaction, model, Pace::Fast, compare, |_| {}).await?;
     let mut more: Vec<EmbeddingId> = kept.into_keys().collect();
     more.sort_unstable();
     let named = |what: &str, ids: &[EmbeddingId]| {

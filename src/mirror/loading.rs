@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::rows::{LeftOut, current_rows};
+use super::rows::{LeftOut, Pace, current_rows};
 use super::snapshots::Snapshots;
 use crate::domain::{Delta, Model, Revision};
 use crate::index::{Built, IndexError, IndexReader, PartitionKey};
@@ -58,11 +58,11 @@ pub(super) async fn load(
             return Ok((built, Source::Snapshot));
         }
     }
-    let mut transaction = database.tenant_snapshot("mirror_load", key.organization).await?;
+    let mut transaction = database.tenant_bulk_snapshot("mirror_load", key.organization).await?;
     let (revision, _) = transaction.revision().await?;
     let mut entries = Vec::new();
     let report = |left_out: LeftOut| tracing::error!(%left_out, "a row is left out of the mirror");
-    current_rows(&mut transaction, &model, |row| entries.push(row), report).await?;
+    current_rows(&mut transaction, &model, Pace::Fast, |row| entries.push(row), report).await?;
     transaction.commit().await?;
     let building = tasks.spawn_blocking(move || {
         let mut built = Built::build_to_be_shown(&settings, &key, model.dimensions, entries, revision)?;

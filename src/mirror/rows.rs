@@ -1,5 +1,7 @@
 //! The rows of the table that make a partition, and those that none takes.
 
+use std::time::{Duration, Instant};
+
 use futures::TryStreamExt;
 
 use crate::domain::{EmbeddingId, Entry, Model};
@@ -17,6 +19,27 @@ pub(super) enum LeftOut {
     Damaged(StoreError),
 }
 
+/// How fast rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Somebody waits.
+    Fast,
+    /// Nobody does: after some rows it rests three times as long as they took, so that searches find the cores free.
+    Gentle,
+}
+
+/// So many rows are read between two rests.
+const ROWS_AT_ONCE: usize = 128;
+const RESTS: u32 = 3;
+
+impl Pace {
+    async fn rest_after(self, took: Duration) {
+        if self == Self::Gentle {
+            tokio::time::sleep(RESTS * took).await;
+        }
+    }
+}
+
 /// Reads the current rows of a model: hands over those that a partition is made of, and those that it leaves out.
 ///
 /// # Errors
@@ -24,11 +47,18 @@ pub(super) enum LeftOut {
 pub(super) async fn current_rows(
     transaction: &mut TenantTransaction,
     model: &Model,
+    pace: Pace,
     mut take: impl FnMut(Entry) + Send,
     mut leave: impl FnMut(LeftOut) + Send,
 ) -> Result<(), StoreError> {
     let mut rows = std::pin::pin!(transaction.current_entries(&model.id));
+    let (mut read, mut since) = (0, Instant::now());
     loop {
+        read += 1;
+        if read % ROWS_AT_ONCE == 0 {
+            pace.rest_after(since.elapsed()).await;
+            since = Instant::now();
+        }
         match rows.try_next().await {
             Ok(Some(row)) if row.vector.dimensions() != model.dimensions => {
                 let (id, found) = (row.id, row.vector.dimensions());
@@ -46,9 +76,13 @@ pub(super) async fn current_rows(
 ///
 /// # Errors
 /// Where the database fails.
-pub(super) async fn table_digest(transaction: &mut TenantTransaction, model: &Model) -> Result<Digest, StoreError> {
+pub(super) async fn table_digest(
+    transaction: &mut TenantTransaction,
+    model: &Model,
+    pace: Pace,
+) -> Result<Digest, StoreError> {
     let mut digest = Digest::default();
     // Rows that loading leaves out are left out here, too.
-    current_rows(transaction, model, |row| digest.add(row), |_| {}).await?;
+    current_rows(transaction, model, pace, |row| digest.add(row), |_| {}).await?;
     Ok(digest)
 }

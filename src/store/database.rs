@@ -131,6 +131,18 @@ impl Database {
         self.begin(name, organization, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
+    /// The same for reading all rows of a partition, which the statement limit of requests does not fit: a million take
+    /// half a minute.
+    pub async fn tenant_bulk_snapshot(
+        &self,
+        name: &'static str,
+        organization: OrganizationId,
+    ) -> Result<TenantTransaction, StoreError> {
+        let mut transaction = self.tenant_snapshot(name, organization).await?;
+        sqlx::raw_sql("SET LOCAL statement_timeout = '1h'").execute(transaction.connection()).await?;
+        Ok(transaction)
+    }
+
     async fn begin(
         &self,
         name: &'static str,

@@ -97,7 +97,7 @@ async fn in_exact_mode_mirror_and_pgvector_agree() {
 async fn a_graph_finds_nearly_all() {
     let service = Service::with(|config| {
         config.index.exact_below = 500;
-        config.index.exact_filter_below = 0;
+        config.index.rows_a_candidate = 0;
     })
     .await;
     let mut acme = service.organization("acme").await;
@@ -244,6 +244,30 @@ async fn what_a_replica_commits_it_shows_as_the_table_has_it() {
     };
     tokio::time::timeout(Duration::from_secs(60), reloaded).await.expect("it is read from the table");
     assert_eq!(shown(), Some(committed));
+}
+
+/// A large partition takes as long to read as it takes; a lock stands for its size here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_may_take_longer_to_read_than_a_request() {
+    let service = Service::with(|config| config.statement_timeout = Duration::from_millis(500)).await;
+    let mut acme = service.organization("acme").await;
+    acme.upsert(draft("post", 1, "tea")).await.unwrap();
+    acme.mirrored().await;
+    let mut owner = postgres::connect(&service.urls.owner).await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE embeddings IN ACCESS EXCLUSIVE MODE").execute(&mut owner).await.unwrap();
+    let index = service.running.application().index();
+    index.distrust(&PartitionKey { organization: acme.id, model: MODEL.parse().unwrap() });
+    let reads_on = async {
+        let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+             AND wait_event_type = 'Lock' AND query LIKE '%vector_data%' AND now() - query_start > '1 s')";
+        let mut watcher = postgres::connect(&service.urls.superuser).await;
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut watcher).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reads_on).await.expect("it waits for longer than a request may");
+    sqlx::raw_sql("ROLLBACK").execute(&mut owner).await.unwrap();
+    acme.mirrored().await;
 }
 
 /// Alters a vector behind the change log's back, as a damaged page or a careless hand would.

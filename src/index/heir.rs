@@ -1,0 +1,145 @@
+//! Going on from an older graph: what is left of it keeps its links, so that only new nodes look for theirs.
+
+use rayon::prelude::*;
+
+use super::builder::{self, Plan};
+use super::layers::{Layer, Layers, MOST_ENTRIES};
+use super::links::select;
+use super::scorer::Scorer;
+use super::walk::Candidate;
+
+/// So much of the highest layer must be left: what it led to is hard to find without it.
+const LEFT_OF_HIGHEST: f64 = 0.75;
+/// So many nodes, at most, are asked how far they are from those of the highest layer.
+const SAMPLE: usize = 1_024;
+/// Farther than all but one in so many of the older nodes is far.
+const FAR: usize = 100;
+/// So many far nodes, at most, go up to the highest layer.
+const MOST_FAR: usize = 64;
+
+/// An older graph and where its nodes are in the new one.
+pub(super) struct Heir<'a> {
+    older: &'a Layers,
+    /// By its nodes; `None` where one is gone.
+    places: Vec<Option<u32>>,
+    /// By the new nodes: which of the older graph's it was.
+    was: Vec<Option<u32>>,
+}
+
+impl<'a> Heir<'a> {
+    /// `None` where so much is new or gone, or so many nodes are in the highest layer, that a graph built from nothing is
+    /// the better one.
+    pub(super) fn of(older: &'a Layers, places: Vec<Option<u32>>, nodes: usize, m: usize) -> Option<Self> {
+        let left = places.iter().flatten().count();
+        let highest = older.0.last()?.len();
+        let much = 2 * left >= nodes && 2 * left >= older.len();
+        let left_of_highest = places[..highest].iter().flatten().count();
+        let few_entries = highest <= MOST_ENTRIES + MOST_ENTRIES / 2;
+        let led_to = left_of_highest as f64 >= LEFT_OF_HIGHEST * highest as f64;
+        (much && few_entries && led_to && left_of_highest > 0 && older.base().degree() == 2 * m)
+            .then(|| Self::placed(older, places, nodes))
+    }
+
+    fn placed(older: &'a Layers, places: Vec<Option<u32>>, nodes: usize) -> Self {
+        let mut was = vec![None; nodes];
+        (0..).zip(&places).for_each(|(node, place)| _ = place.map(|place| was[place as usize] = Some(node)));
+        Self { older, places, was }
+    }
+
+    /// Whether a node of the new graph was not in the older one.
+    pub(super) fn is_fresh(&self, node: u32) -> bool {
+        self.was[node as usize].is_none()
+    }
+
+    fn fresh(&self) -> Vec<u32> {
+        (0..self.was.len() as u32).filter(|node| self.is_fresh(*node)).collect()
+    }
+
+    /// Gives nodes that were in the older graph the highest layer that they had, and brings new ones down to the highest
+    /// of all, or up to it where they are far from all that are in it. `alike` compares two nodes.
+    pub(super) fn level(&self, levels: &mut [u8], alike: impl Fn(u32, u32) -> f32) {
+        let highest = (self.older.0.len() - 1) as u8;
+        for (level, was) in levels.iter_mut().zip(&self.was) {
+            *level = was.map_or(highest.min(*level), |was| self.older.level_of(was) as u8);
+        }
+        self.far(alike).into_iter().for_each(|far| levels[far as usize] = highest);
+    }
+
+    /// New nodes that are farther from the highest layer, and from each other, than nearly all older ones are.
+    fn far(&self, alike: impl Fn(u32, u32) -> f32) -> Vec<u32> {
+        let entries: Vec<u32> =
+            self.places[..self.older.0.last().map_or(0, Layer::len)].iter().flatten().copied().collect();
+        let nearest = |node: &u32| entries.iter().map(|entry| alike(*node, *entry)).fold(f32::NEG_INFINITY, f32::max);
+        let older: Vec<u32> = self.places.iter().flatten().copied().collect();
+        let mut known: Vec<f32> = sample(&older).map(nearest).collect();
+        known.sort_unstable_by(f32::total_cmp);
+        let bound = known.get(known.len() / FAR).copied().unwrap_or(f32::INFINITY);
+        let fresh = self.fresh();
+        let mut left: Vec<(f32, u32)> = sample(&fresh).map(|node| (nearest(node), *node)).collect();
+        let mut far = Vec::new();
+        while far.len() < MOST_FAR
+            && let Some((_, next)) = left
+                .iter()
+                .filter(|(nearest, _)| *nearest < bound)
+                .min_by(|left, right| left.0.total_cmp(&right.0))
+                .copied()
+        {
+            far.push(next);
+            left.retain(|(_, node)| *node != next);
+            left.iter_mut().for_each(|(nearest, node)| *nearest = nearest.max(alike(*node, next)));
+        }
+        far
+    }
+
+    /// The same with the new nodes renumbered: the n-th is what `order[n]` was.
+    pub(super) fn reordered(self, order: &[u32]) -> Self {
+        let mut numbers = vec![0; order.len()];
+        (0..).zip(order).for_each(|(number, node)| numbers[*node as usize] = number);
+        let places = self.places.into_iter().map(|place| place.map(|place| numbers[place as usize])).collect();
+        Self::placed(self.older, places, order.len())
+    }
+
+    /// The graph of nodes whose highest layers are `levels`, descending.
+    pub(super) fn build<S: Scorer>(
+        &self,
+        levels: &[u8],
+        plan: &Plan,
+        scorer_of: &(impl Fn(u32) -> S + Sync),
+    ) -> Layers {
+        let mut layers = Layers::new(levels, plan.m);
+        for (layer, older) in layers.0.iter_mut().zip(&self.older.0) {
+            let left: Vec<(u32, u32)> =
+                (0..older.len() as u32).filter_map(|was| Some((was, self.places[was as usize]?))).collect();
+            let links: Vec<Vec<u32>> =
+                left.par_iter().with_min_len(64).map(|(was, node)| self.links(older, *was, *node, scorer_of)).collect();
+            left.iter().zip(&links).for_each(|((_, node), links)| layer.set(*node, links));
+        }
+        builder::insert(&mut layers, &self.fresh(), levels, plan, scorer_of);
+        layers
+    }
+
+    /// The links that a node keeps; for each neighbour that is gone it has that one's to choose from (algorithm 4 of
+    /// FreshDiskANN, Singh et al., arXiv:2105.09613).
+    fn links<S: Scorer>(&self, older: &Layer, was: u32, node: u32, scorer_of: &impl Fn(u32) -> S) -> Vec<u32> {
+        let place = |was: u32| self.places[was as usize];
+        let gone = older.links_of(was).filter(|link| place(*link).is_none());
+        let candidates = older.links_of(was).chain(gone.flat_map(|gone| older.links_of(gone)));
+        let mut links: Vec<u32> = candidates.filter_map(place).filter(|link| *link != node).collect();
+        links.sort_unstable();
+        links.dedup();
+        if links.len() > older.degree() {
+            let scorer = scorer_of(node);
+            let candidate = |link: u32| Candidate::new(scorer.score(link), link);
+            let mut candidates: Vec<Candidate> = links.into_iter().map(candidate).collect();
+            candidates.sort_unstable_by(|left, right| right.cmp(left));
+            links = select(&candidates, older.degree(), scorer_of);
+            std::thread::yield_now();
+        }
+        links
+    }
+}
+
+/// Some of the nodes, evenly spread.
+fn sample(nodes: &[u32]) -> impl Iterator<Item = &u32> {
+    nodes.iter().step_by(nodes.len().div_ceil(SAMPLE).max(1))
+}
