@@ -235,12 +235,13 @@ impl Client {
         Load::of(clients, quietest(seconds, run, || server.cpu_seconds()).await)
     }
 
-    /// One caller searches, or calls another server, while this one upserts at a steady rate.
+    /// One caller searches, or calls another server, while this one upserts so many vectors a second, so many milliseconds
+    /// apart those that come together.
     pub(crate) async fn load_while_writing(
         &self,
         searching: &Self,
         data: &Data,
-        rate: u64,
+        (rate, apart): (u64, u64),
         seconds: u64,
         server: &Child,
     ) -> Load {
@@ -248,10 +249,10 @@ impl Client {
         let rows = data.rows.clone();
         let mut writing = JoinSet::new();
         writing.spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            let mut tick = tokio::time::interval(Duration::from_millis(apart));
             for turn in 0.. {
                 tick.tick().await;
-                let batch = (rate / 10) as usize;
+                let batch = (rate * apart / 1_000) as usize;
                 let of =
                     |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
                 writer.upsert((0..batch).map(of)).await;

@@ -2,15 +2,15 @@
 //!
 //! ```sh
 //! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--vectors FILE]
-//!     [--texts FILE] [--mixed N] [--writes N] [--settles false] [--beside-writes EF] [--upserts N,…] [--restarts N]
-//!     [--tenants N] [--memory-mib N] [--ingest-texts N]
+//!     [--texts FILE] [--mixed N] [--writes N] [--writes-apart MS] [--settles false] [--beside-writes EF] [--upserts N,…]
+//!     [--restarts N] [--tenants N] [--memory-mib N] [--ingest-texts N]
 //! ```
 //!
 //! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
 //! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. Each is compared at the
 //! least effort that reaches a recall. `--writes N` upserts N vectors a second while searches run, a tenth of it, and three
-//! times as many; 0 leaves that out. `--settles false` leaves the service's own rows out of pgvector's index, which takes
+//! times as many, `--writes-apart MS` (100) milliseconds apart those that come together; 0 leaves that out. `--settles false` leaves the service's own rows out of pgvector's index, which takes
 //! a quarter of an hour for a million; the peer's has them nevertheless.
 //!
 //! Others measure one thing alone. `--beside-writes EF`: searches by this ef_search, at rest and beside writes.
@@ -183,7 +183,7 @@ async fn measure_beside_writes(
     (client, kindred): (&Client, &Child),
     (floor, echo): (&Client, &Child),
 ) {
-    let seconds = options.seconds.max(20);
+    let (seconds, apart) = (options.seconds.max(20), options.writes_apart);
     let at_rest = async || client.load(data, 1, seconds, kindred).await;
     let before = at_rest().await;
     before.print("kindred, 1 at once, no writes", None);
@@ -191,7 +191,7 @@ async fn measure_beside_writes(
     println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
     let mut writing = Vec::new();
     for rate in [options.writes / 10, options.writes, options.writes * 3] {
-        let load = client.load_while_writing(client, data, rate, seconds, kindred).await;
+        let load = client.load_while_writing(client, data, (rate, apart), seconds, kindred).await;
         load.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
         writing.push((rate, load));
     }
@@ -200,7 +200,7 @@ async fn measure_beside_writes(
     after.print("kindred, 1 at once, no more writes", None);
     let quiet = floor.load(data, 1, seconds, echo).await;
     quiet.print("tonic echo, 1 at once, no writes", None);
-    let echoed = client.load_while_writing(floor, data, options.writes, seconds, echo).await;
+    let echoed = client.load_while_writing(floor, data, (options.writes, apart), seconds, echo).await;
     echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
     for (rate, load) in writing {
         println!(

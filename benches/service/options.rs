@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) wanted: Wanted,
     /// Vectors a second that come in while searches run.
     pub(crate) writes: u64,
+    /// How many milliseconds lie between those that come in together.
+    pub(crate) writes_apart: u64,
     /// Searches by this ef_search beside writes, and nothing else.
     pub(crate) beside_writes: usize,
     /// So many callers upsert one vector at a time, one number of them after the other, and nothing else.
@@ -41,6 +43,7 @@ impl Options {
             ef: 64,
             wanted: Wanted::new(20_000),
             writes: 1_000,
+            writes_apart: 100,
             beside_writes: 0,
             upserts: Vec::new(),
             restarts: 0,
@@ -65,6 +68,7 @@ impl Options {
                 "--seconds" => options.seconds = number() as u64,
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
+                "--writes-apart" => options.writes_apart = number() as u64,
                 "--beside-writes" => options.beside_writes = number(),
                 "--upserts" => options.upserts = value.split(',').map(|callers| callers.parse().unwrap()).collect(),
                 "--restarts" => options.restarts = number(),

@@ -108,8 +108,8 @@ impl Snapshot {
     /// The first of the parts that a rebuild should make one of, where one is due.
     ///
     /// A tail of [`Settings::tail_limit`] rows is sealed, together with the sealed parts before it that are at most
-    /// [`MERGE`] times as large as what comes to them: so a row is built into a graph about as often as the logarithm of
-    /// the partition's size, whoever writes how much, and few graphs are to be searched (the log-structured merge of
+    /// [`MERGE`] times as large as what comes to them: so a row is put into a graph at most about as often as the logarithm
+    /// of the partition's size, whoever writes how much, and few graphs are to be searched (the log-structured merge of
     /// O'Neil et al., 1996). All parts become one where many rows are dead, or when nothing has changed for a while. A
     /// sealed part that lacks its graph is due at once, with all behind it.
     pub(super) fn rebuild_from(&self, settings: &Settings, now: Instant) -> Option<usize> {

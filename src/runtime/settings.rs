@@ -127,7 +127,8 @@ pub struct Settings {
     #[arg(long, env = "KINDRED_MIRROR_VECTORS", default_value = "disk", help_heading = "Mirror")]
     pub mirror_vectors: String,
 
-    /// How long the auditor waits before it compares the next loaded partition with the table, in milliseconds; 0 for never
+    /// How long the auditor waits before it compares the next loaded partition with the table, in milliseconds, at least ten
+    /// times as long as the last one took; 0 for never
     #[arg(long, env = "KINDRED_MIRROR_AUDIT_MS", default_value = "60000", help_heading = "Mirror")]
     pub mirror_audit_ms: String,
 
