@@ -76,39 +76,16 @@ impl FlatGraph {
         let m = settings.m.clamp(2, 256);
         let plan = Plan { m, ef: settings.ef_construction.max(m), upper_ef: UPPER_EF };
         let vector = |node: u32| row_of(matrix, nodes.first_row(node));
-        let alike = |left, right| cosine(vector(left), vector(right));
         let all = 0..nodes.len() as u32;
-        let (layers, order, levels) = match settings.builder {
+        let (start, order, levels) = match settings.builder {
             Builder::HnswRs => {
                 let (layers, order) = hnsw::build(&all.clone().map(vector).collect::<Vec<_>>(), m, plan.ef);
                 (Start::Built(layers), order, Vec::new())
             }
             Builder::Own => {
-                let heir = older.and_then(|(older, rows)| {
-                    let places = (0..older.nodes.len() as u32).map(|node| {
-                        older
-                            .nodes
-                            .rows_of(node)
-                            .iter()
-                            .find_map(|row| rows[*row as usize])
-                            .map(|row| nodes.of_row(row))
-                    });
-                    Heir::of(&older.layers, places.collect(), nodes.len(), m)
-                });
-                let mut levels = builder::levels(nodes.len(), m);
-                match &heir {
-                    Some(heir) => heir.level(&mut levels, alike),
-                    None => {
-                        let highest = levels.iter().copied().max().unwrap_or_default();
-                        let far = builder::far_apart(nodes.len(), alike);
-                        far.into_iter().for_each(|far| levels[far as usize] = highest);
-                    }
-                }
-                let fresh = |node: u32| heir.as_ref().is_none_or(|heir| heir.is_fresh(node));
-                let order = builder::insertion_order(&levels, fresh);
-                let descending: Vec<u8> = order.iter().map(|node| levels[*node as usize]).collect();
-                let start = heir.map_or(Start::Nothing, |heir| Start::Older(heir.reordered(&order)));
-                (start, order, descending)
+                let heir =
+                    older.and_then(|(older, rows)| Heir::of(&older.layers, older.places(rows, &nodes), nodes.len(), m));
+                start(heir, nodes.len(), m, |left, right| cosine(vector(left), vector(right)))
             }
         };
         let nodes = nodes.reordered(&order);
@@ -116,12 +93,18 @@ impl FlatGraph {
         let codes = settings.compressed.then(|| Codes::new(matrix.ncols(), all.map(vector)));
         let codes = codes.filter(|codes| tell_apart(codes, matrix, &nodes));
         let layers = match &codes {
-            Some(codes) => finish(layers, &levels, &plan, &|node| codes.scorer(codes.code(node))),
-            None => finish(layers, &levels, &plan, &|node| FullScorer::new(matrix, &nodes, vector(node))),
+            Some(codes) => finish(start, &levels, &plan, &|node| codes.scorer(codes.code(node))),
+            None => finish(start, &levels, &plan, &|node| FullScorer::new(matrix, &nodes, vector(node))),
         };
         let order = layers.breadth_first();
         let codes = codes.map(|codes| codes.reordered(&order));
         Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, vectors }
+    }
+
+    /// Where its nodes are among other nodes, by where its rows are among theirs.
+    fn places(&self, rows: &[Option<u32>], nodes: &Nodes) -> Vec<Option<u32>> {
+        let row_left = |node: u32| self.nodes.rows_of(node).iter().find_map(|row| rows[*row as usize]);
+        (0..self.nodes.len() as u32).map(|node| row_left(node).map(|row| nodes.of_row(row))).collect()
     }
 
     /// The codes of the rows' vectors, by node, where there are some.
@@ -353,6 +336,28 @@ enum Start<'a> {
     Older(Heir<'a>),
     /// All of it, by hnsw_rs.
     Built(Layers),
+}
+
+/// Where a build of our own starts, the order in which it takes the nodes, and the highest layers of the nodes in that
+/// order. `alike` compares two nodes.
+fn start(
+    heir: Option<Heir<'_>>,
+    nodes: usize,
+    m: usize,
+    alike: impl Fn(u32, u32) -> f32,
+) -> (Start<'_>, Vec<u32>, Vec<u8>) {
+    let mut levels = builder::levels(nodes, m);
+    match &heir {
+        Some(heir) => heir.level(&mut levels, alike),
+        None => {
+            let highest = levels.iter().copied().max().unwrap_or_default();
+            builder::far_apart(nodes, alike).into_iter().for_each(|far| levels[far as usize] = highest);
+        }
+    }
+    let order = builder::insertion_order(&levels, |node| heir.as_ref().is_none_or(|heir| heir.is_fresh(node)));
+    let descending = order.iter().map(|node| levels[*node as usize]).collect();
+    let start = heir.map_or(Start::Nothing, |heir| Start::Older(heir.reordered(&order)));
+    (start, order, descending)
 }
 
 /// The layers, with every node linked.

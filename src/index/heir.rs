@@ -30,14 +30,13 @@ impl<'a> Heir<'a> {
     /// `None` where so much is new or gone, or so many nodes are in the highest layer, that a graph built from nothing is
     /// the better one.
     pub(super) fn of(older: &'a Layers, places: Vec<Option<u32>>, nodes: usize, m: usize) -> Option<Self> {
-        let left = places.iter().flatten().count();
-        let highest = older.0.last()?.len();
+        let left_of = |places: &[Option<u32>]| places.iter().flatten().count();
+        let (left, highest) = (left_of(&places), older.0.last()?.len());
+        let left_of_highest = left_of(&places[..highest]);
         let much = 2 * left >= nodes && 2 * left >= older.len();
-        let left_of_highest = places[..highest].iter().flatten().count();
+        let led_to = left_of_highest > 0 && left_of_highest as f64 >= LEFT_OF_HIGHEST * highest as f64;
         let few_entries = highest <= MOST_ENTRIES + MOST_ENTRIES / 2;
-        let led_to = left_of_highest as f64 >= LEFT_OF_HIGHEST * highest as f64;
-        (much && few_entries && led_to && left_of_highest > 0 && older.base().degree() == 2 * m)
-            .then(|| Self::placed(older, places, nodes))
+        (much && led_to && few_entries && older.base().degree() == 2 * m).then(|| Self::placed(older, places, nodes))
     }
 
     fn placed(older: &'a Layers, places: Vec<Option<u32>>, nodes: usize) -> Self {
