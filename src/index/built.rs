@@ -138,7 +138,9 @@ impl Rebuild {
         let segment = threads::build(&self.settings, || {
             let entries: Vec<Entry> = parts.iter().flat_map(Part::live_entries).collect();
             match parts.iter().max_by_key(|part| part.live()).filter(|_| self.in_haste) {
-                Some(largest) => Segment::grown(&self.settings, self.base.dimensions, entries, largest),
+                Some(Part { segment, dead }) => {
+                    Segment::grown(&self.settings, self.base.dimensions, entries, segment, dead)
+                }
                 None => Segment::sealed(&self.settings, self.base.dimensions, entries),
             }
         })??;

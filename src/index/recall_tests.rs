@@ -240,7 +240,7 @@ fn require_as_good_a_graph(vector: &dyn Fn(usize) -> Vector, most_less: f64) {
             [0, 1].iter().for_each(|part| grown.kill(&entity(number), &field(*part)));
         }
         let entries = grown.live_entries().chain(fresh.iter().cloned()).collect();
-        let segment = Segment::grown(&settings, DIMENSIONS, entries, &grown).expect("good rows");
+        let segment = Segment::grown(&settings, DIMENSIONS, entries, &grown.segment, &grown.dead).expect("good rows");
         assert_eq!(segment.check(), Ok(()));
         grown = Part::new(Arc::new(segment));
     }

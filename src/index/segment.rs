@@ -19,7 +19,6 @@ use super::flat_graph::FlatGraph;
 use super::pages::vec_in_large_pages;
 use super::scorer::row_of;
 use super::settings::Settings;
-use super::snapshot::Part;
 use super::vectors::Vectors;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
@@ -53,7 +52,8 @@ impl Segment {
         Ok(Self::of_parts(settings, rows, vectors, graph))
     }
 
-    /// The same, where the living rows of `older` are among the entries: its graph, if it has one, is gone on from.
+    /// The same, where the rows of `older` are among the entries, but for the `dead`: its graph, if it has one, is gone on
+    /// from.
     ///
     /// # Errors
     /// As [`Segment::sealed`].
@@ -61,11 +61,12 @@ impl Segment {
         settings: &Settings,
         dimensions: usize,
         entries: Vec<Entry>,
-        older: &Part,
+        older: &Self,
+        dead: &RoaringBitmap,
     ) -> Result<Self, IndexError> {
         let (rows, vectors) = in_order(dimensions, entries)?;
-        let build = || match older.segment.graph() {
-            Some(graph) => FlatGraph::grown(vectors.clone(), settings, graph, &rows_left(older, &rows)),
+        let build = || match older.graph() {
+            Some(graph) => FlatGraph::grown(vectors.clone(), settings, graph, &rows_left(older, dead, &rows)),
             None => FlatGraph::build(vectors.clone(), settings),
         };
         let graph = wants_graph(settings, rows.len()).then(build).transpose()?;
@@ -217,18 +218,18 @@ fn wants_graph(settings: &Settings, rows: usize) -> bool {
     rows > 0 && rows >= settings.exact_below
 }
 
-/// Where the rows of a part are among `rows`, which hold those that live: `None` for the dead.
-fn rows_left(part: &Part, rows: &[Row]) -> Vec<Option<u32>> {
+/// Where the rows of a segment are among `rows`, which hold those that live: `None` for the dead.
+fn rows_left(segment: &Segment, dead: &RoaringBitmap, rows: &[Row]) -> Vec<Option<u32>> {
     // Both are in the same order.
     let mut at = 0;
     let place = |(number, row): (u32, &Row)| {
-        if part.dead.contains(number) {
+        if dead.contains(number) {
             return None;
         }
         at += rows[at..].iter().position(|other| other.id == row.id)?;
         Some(at as u32)
     };
-    (0..).zip(part.segment.rows()).map(place).collect()
+    (0..).zip(segment.rows()).map(place).collect()
 }
 
 /// Entries as rows in their order, and their vectors at unit length.
