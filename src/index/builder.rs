@@ -7,9 +7,9 @@
 use rayon::prelude::*;
 
 use super::layers::Layers;
-use super::links::select;
+use super::links::{at_most, select};
 use super::scorer::Scorer;
-use super::walk::{Candidate, Scratch, descend, walk};
+use super::walk::{Scratch, descend, walk};
 
 /// A batch is a so small part of the nodes that are linked already: its nodes do not see each other.
 const BATCH_SHARE: usize = 32;
@@ -157,13 +157,6 @@ fn link<S: Scorer>(
 /// The links of a node with those back to new ones; a selection of them where they are more than may be.
 fn with_links_back<S: Scorer>(layers: &Layers, back: &[(usize, u32, u32)], scorer_of: &impl Fn(u32) -> S) -> Vec<u32> {
     let (layer, node) = (&layers.0[back[0].0], back[0].1);
-    let mut links: Vec<u32> = layer.links_of(node).chain(back.iter().map(|(_, _, new)| *new)).collect();
-    if links.len() > layer.degree() {
-        let scorer = scorer_of(node);
-        let mut candidates: Vec<Candidate> =
-            links.iter().map(|link| Candidate::new(scorer.score(*link), *link)).collect();
-        candidates.sort_unstable_by(|left, right| right.cmp(left));
-        links = select(&candidates, layer.degree(), scorer_of);
-    }
-    links
+    let links = layer.links_of(node).chain(back.iter().map(|(_, _, new)| *new)).collect();
+    at_most(links, layer.degree(), node, scorer_of)
 }

@@ -4,9 +4,8 @@ use rayon::prelude::*;
 
 use super::builder::{self, Plan};
 use super::layers::{Layer, Layers, MOST_ENTRIES};
-use super::links::select;
+use super::links::at_most;
 use super::scorer::Scorer;
-use super::walk::Candidate;
 
 /// So much of the highest layer must be left: what it led to is hard to find without it.
 const LEFT_OF_HIGHEST: f64 = 0.75;
@@ -109,8 +108,12 @@ impl<'a> Heir<'a> {
         for (layer, older) in layers.0.iter_mut().zip(&self.older.0) {
             let left: Vec<(u32, u32)> =
                 (0..older.len() as u32).filter_map(|was| Some((was, self.places[was as usize]?))).collect();
-            let links: Vec<Vec<u32>> =
-                left.par_iter().with_min_len(64).map(|(was, node)| self.links(older, *was, *node, scorer_of)).collect();
+            let links = |(was, node): &(u32, u32)| {
+                // As in an insertion, the core goes to whoever waits for it.
+                std::thread::yield_now();
+                self.links(older, *was, *node, scorer_of)
+            };
+            let links: Vec<Vec<u32>> = left.par_iter().with_min_len(64).map(links).collect();
             left.iter().zip(&links).for_each(|((_, node), links)| layer.set(*node, links));
         }
         builder::insert(&mut layers, &self.fresh(), levels, plan, scorer_of);
@@ -126,15 +129,7 @@ impl<'a> Heir<'a> {
         let mut links: Vec<u32> = candidates.filter_map(place).filter(|link| *link != node).collect();
         links.sort_unstable();
         links.dedup();
-        if links.len() > older.degree() {
-            let scorer = scorer_of(node);
-            let candidate = |link: u32| Candidate::new(scorer.score(link), link);
-            let mut candidates: Vec<Candidate> = links.into_iter().map(candidate).collect();
-            candidates.sort_unstable_by(|left, right| right.cmp(left));
-            links = select(&candidates, older.degree(), scorer_of);
-            std::thread::yield_now();
-        }
-        links
+        at_most(links, older.degree(), node, scorer_of)
     }
 }
 

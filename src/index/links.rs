@@ -23,6 +23,17 @@ pub(super) fn select<S: Scorer>(candidates: &[Candidate], most: usize, scorer_of
     chosen
 }
 
+/// The links of a node, of which it may have `most`; a selection of them where they are more.
+pub(super) fn at_most<S: Scorer>(links: Vec<u32>, most: usize, node: u32, scorer_of: &impl Fn(u32) -> S) -> Vec<u32> {
+    if links.len() <= most {
+        return links;
+    }
+    let scorer = scorer_of(node);
+    let mut candidates: Vec<Candidate> = links.iter().map(|link| Candidate::new(scorer.score(*link), *link)).collect();
+    candidates.sort_unstable_by(|left, right| right.cmp(left));
+    select(&candidates, most, scorer_of)
+}
+
 /// Links nodes that nothing leads to, so that in every layer every node is reached from node 0. Says how many.
 ///
 /// A node near by gets one more link or, where its links are as many as may be, one of them makes a detour by way of the

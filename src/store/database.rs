@@ -131,8 +131,7 @@ impl Database {
         self.begin(name, organization, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
-    /// The same for reading all rows of a partition, which the statement limit of requests does not fit: a million take
-    /// half a minute.
+    /// The same for reading all rows of a partition, which the statement limit of requests does not fit where they are many.
     pub async fn tenant_bulk_snapshot(
         &self,
         name: &'static str,
