@@ -11,7 +11,8 @@ use super::links::{at_most, select};
 use super::scorer::Scorer;
 use super::walk::{Scratch, descend, walk};
 
-/// A batch is a so small part of the nodes that are linked already: its nodes do not see each other.
+/// A batch is a so small part of the nodes that were linked before it: its nodes do not see each other. Those of an older
+/// graph do not count, since what comes may be far from all of them.
 const BATCH_SHARE: usize = 32;
 const LARGEST_BATCH: usize = 4_096;
 
@@ -39,21 +40,33 @@ pub(super) fn levels(nodes: usize, m: usize) -> Vec<u8> {
     (0..nodes as u64).map(level).collect()
 }
 
-/// Nodes that are far apart: the first, then again and again the one, of a sample, that is least like all so far. Where
-/// there are clusters, even well separated ones, each has one of them soon. `alike` compares two nodes.
+/// Nodes that are far apart. Where there are clusters, even well separated ones, each has one of them soon. `alike` compares
+/// two nodes.
 pub(super) fn far_apart(nodes: usize, alike: impl Fn(u32, u32) -> f32) -> Vec<u32> {
     const SAMPLE: usize = 4_096;
     const FAR: usize = 64;
     let step = nodes.div_ceil(SAMPLE).max(1);
-    let mut sample: Vec<(f32, u32)> = (0..nodes as u32).step_by(step).map(|node| (f32::NEG_INFINITY, node)).collect();
-    let mut far: Vec<u32> = Vec::with_capacity(FAR);
-    while far.len() < FAR.min(nodes / FAR)
-        && let Some((_, next)) = sample.iter().copied().min_by(|left, right| left.0.total_cmp(&right.0))
+    let sample = (0..nodes as u32).step_by(step).map(|node| (f32::NEG_INFINITY, node)).collect();
+    farthest_first(sample, FAR.min(nodes / FAR), f32::INFINITY, alike)
+}
+
+/// Again and again the node that is least like all that were chosen so far, while it is less like them than `bound`, `most`
+/// at most (Gonzalez, 1985). `left` are those to choose from, each with its likeness to the nearest of what was chosen
+/// before; `alike` compares two nodes.
+pub(super) fn farthest_first(
+    mut left: Vec<(f32, u32)>,
+    most: usize,
+    bound: f32,
+    alike: impl Fn(u32, u32) -> f32,
+) -> Vec<u32> {
+    let mut far = Vec::new();
+    while far.len() < most
+        && let Some((likeness, next)) = left.iter().copied().min_by(|left, right| left.0.total_cmp(&right.0))
+        && likeness < bound
     {
         far.push(next);
-        for (nearest, node) in &mut sample {
-            *nearest = nearest.max(if *node == next { f32::INFINITY } else { alike(*node, next) });
-        }
+        left.retain(|(_, node)| *node != next);
+        left.iter_mut().for_each(|(nearest, node)| *nearest = nearest.max(alike(*node, next)));
     }
     far
 }
@@ -95,8 +108,9 @@ pub(super) fn insert<S: Scorer>(
     plan: &Plan,
     scorer_of: &(impl Fn(u32) -> S + Sync),
 ) {
+    let all = fresh.len();
     while let Some(first) = fresh.first() {
-        let linked = levels.len() - fresh.len();
+        let linked = 1 + all - fresh.len();
         let batch = (linked / BATCH_SHARE).clamp(1, LARGEST_BATCH).min(fresh.len());
         let (nodes, rest) = fresh.split_at(batch);
         let find = |scratch: &mut Scratch, node: &u32| {

@@ -30,6 +30,8 @@ pub struct Built {
     pub(super) ticket: Option<u64>,
     /// Whether it holds the whole partition.
     pub(super) whole: bool,
+    /// Whether rows came and went while it was built.
+    pub(super) in_haste: bool,
 }
 
 impl Built {
@@ -70,7 +72,16 @@ impl Built {
     /// A whole partition.
     pub(super) fn new(key: &PartitionKey, dimensions: usize, segment: Segment, revision: Revision) -> Self {
         let segment = Arc::new(segment);
-        Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true }
+        Self {
+            key: key.clone(),
+            dimensions,
+            segment,
+            revision,
+            saved_before: false,
+            ticket: None,
+            whole: true,
+            in_haste: false,
+        }
     }
 
     /// Whether it has no graph yet, but should have one.
@@ -90,6 +101,11 @@ impl Built {
     /// Whether it holds the whole partition; a rebuild may be of its newer parts alone.
     pub fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// Whether rows came and went while it was built, so that another one will follow soon.
+    pub fn in_haste(&self) -> bool {
+        self.in_haste
     }
 
     /// Of which partition it is.
@@ -147,6 +163,7 @@ impl Rebuild {
         let mut built = Built::new(&self.key, self.base.dimensions, segment, self.base.revision);
         built.ticket = Some(self.ticket);
         built.whole = self.from == 0;
+        built.in_haste = self.in_haste;
         Ok(built)
     }
 }

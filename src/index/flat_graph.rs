@@ -44,6 +44,8 @@ pub(super) struct FlatGraph {
     layers: Layers,
     /// The nodes' vectors for a first look; without them, walks look at the vectors.
     codes: Option<Codes>,
+    /// How many nodes came, one graph going on from the other, since one was built from nothing.
+    since: usize,
 }
 
 impl FlatGraph {
@@ -83,22 +85,36 @@ impl FlatGraph {
                 (Start::Built(layers), order, Vec::new())
             }
             Builder::Own => {
-                let heir =
-                    older.and_then(|(older, rows)| Heir::of(&older.layers, older.places(rows, &nodes), nodes.len(), m));
+                let heir = older.and_then(|(older, rows)| {
+                    Heir::of(&older.layers, older.since, older.places(rows, &nodes), nodes.len(), m)
+                });
                 start(heir, nodes.len(), m, |left, right| cosine(vector(left), vector(right)))
             }
         };
         let nodes = nodes.reordered(&order);
         let vector = |node: u32| row_of(matrix, nodes.first_row(node));
         let codes = settings.compressed.then(|| Codes::new(matrix.ncols(), all.map(vector)));
-        let codes = codes.filter(|codes| tell_apart(codes, matrix, &nodes));
+        // Going on from a graph takes it for granted that codes do still what they did then.
+        let codes = codes.filter(|codes| match (&start, older) {
+            (Start::Older(_), Some((older, _))) => older.codes.is_some(),
+            _ => tell_apart(codes, matrix, &nodes),
+        });
+        let since = match &start {
+            Start::Older(heir) => heir.since(),
+            Start::Nothing | Start::Built(_) => 0,
+        };
         let layers = match &codes {
             Some(codes) => finish(start, &levels, &plan, &|node| codes.scorer(codes.code(node))),
             None => finish(start, &levels, &plan, &|node| FullScorer::new(matrix, &nodes, vector(node))),
         };
         let order = layers.breadth_first();
         let codes = codes.map(|codes| codes.reordered(&order));
-        Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, vectors }
+        Self { nodes: nodes.reordered(&order), layers: layers.reordered(&order), codes, vectors, since }
+    }
+
+    /// Whether it went on from an older one, rather than being built from nothing.
+    pub(super) fn is_grown(&self) -> bool {
+        self.since > 0
     }
 
     /// Where its nodes are among other nodes, by where its rows are among theirs.
@@ -235,6 +251,9 @@ pub(super) struct Shape {
     layers: Vec<(usize, usize)>,
     /// Whether walks look at codes.
     coded: bool,
+    /// How many nodes came since one was built from nothing.
+    #[serde(default)]
+    since: usize,
 }
 
 impl Shape {
@@ -248,7 +267,7 @@ impl FlatGraph {
     /// How much there is of what [`FlatGraph::each_number`] gives.
     pub(super) fn shape(&self) -> Shape {
         let layers = self.layers.0.iter().map(|layer| (layer.degree(), layer.len())).collect();
-        Shape { nodes: self.nodes.len(), layers, coded: self.codes.is_some() }
+        Shape { nodes: self.nodes.len(), layers, coded: self.codes.is_some(), since: self.since }
     }
 
     /// All numbers that, with the vectors, make the graph, in their order.
@@ -279,7 +298,7 @@ impl FlatGraph {
             }
             false => None,
         };
-        Ok(Self { vectors, nodes, layers, codes })
+        Ok(Self { vectors, nodes, layers, codes, since: shape.since })
     }
 }
 

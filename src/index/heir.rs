@@ -23,25 +23,40 @@ pub(super) struct Heir<'a> {
     places: Vec<Option<u32>>,
     /// By the new nodes: which of the older graph's it was.
     was: Vec<Option<u32>>,
+    /// How many nodes will have come since a graph was built from nothing.
+    since: usize,
 }
 
 impl<'a> Heir<'a> {
-    /// `None` where so much is new or gone, or so many nodes are in the highest layer, that a graph built from nothing is
-    /// the better one.
-    pub(super) fn of(older: &'a Layers, places: Vec<Option<u32>>, nodes: usize, m: usize) -> Option<Self> {
+    /// `None` where so much is new or gone, or has come and gone `since` the older one's oldest ancestor was built from
+    /// nothing, or so many nodes are in the highest layer, that a graph built from nothing is the better one.
+    pub(super) fn of(
+        older: &'a Layers,
+        since: usize,
+        places: Vec<Option<u32>>,
+        nodes: usize,
+        m: usize,
+    ) -> Option<Self> {
         let left_of = |places: &[Option<u32>]| places.iter().flatten().count();
         let (left, highest) = (left_of(&places), older.0.last()?.len());
+        let since = since + nodes - left;
         let left_of_highest = left_of(&places[..highest]);
         let much = 2 * left >= nodes && 2 * left >= older.len();
         let led_to = left_of_highest > 0 && left_of_highest as f64 >= LEFT_OF_HIGHEST * highest as f64;
         let few_entries = highest <= MOST_ENTRIES + MOST_ENTRIES / 2;
-        (much && led_to && few_entries && older.base().degree() == 2 * m).then(|| Self::placed(older, places, nodes))
+        let goes_on = much && since <= nodes && led_to && few_entries && older.base().degree() == 2 * m;
+        goes_on.then(|| Self::placed(older, since, places, nodes))
     }
 
-    fn placed(older: &'a Layers, places: Vec<Option<u32>>, nodes: usize) -> Self {
+    fn placed(older: &'a Layers, since: usize, places: Vec<Option<u32>>, nodes: usize) -> Self {
         let mut was = vec![None; nodes];
         (0..).zip(&places).for_each(|(node, place)| _ = place.map(|place| was[place as usize] = Some(node)));
-        Self { older, places, was }
+        Self { older, places, was, since }
+    }
+
+    /// How many nodes, gone ones too, will have come since a graph was built from nothing.
+    pub(super) fn since(&self) -> usize {
+        self.since
     }
 
     /// Whether a node of the new graph was not in the older one.
@@ -73,20 +88,8 @@ impl<'a> Heir<'a> {
         known.sort_unstable_by(f32::total_cmp);
         let bound = known.get(known.len() / FAR).copied().unwrap_or(f32::INFINITY);
         let fresh = self.fresh();
-        let mut left: Vec<(f32, u32)> = sample(&fresh).map(|node| (nearest(node), *node)).collect();
-        let mut far = Vec::new();
-        while far.len() < MOST_FAR
-            && let Some((_, next)) = left
-                .iter()
-                .filter(|(nearest, _)| *nearest < bound)
-                .min_by(|left, right| left.0.total_cmp(&right.0))
-                .copied()
-        {
-            far.push(next);
-            left.retain(|(_, node)| *node != next);
-            left.iter_mut().for_each(|(nearest, node)| *nearest = nearest.max(alike(*node, next)));
-        }
-        far
+        let left = sample(&fresh).map(|node| (nearest(node), *node)).collect();
+        builder::farthest_first(left, MOST_FAR, bound, alike)
     }
 
     /// The same with the new nodes renumbered: the n-th is what `order[n]` was.
@@ -94,7 +97,7 @@ impl<'a> Heir<'a> {
         let mut numbers = vec![0; order.len()];
         (0..).zip(order).for_each(|(number, node)| numbers[*node as usize] = number);
         let places = self.places.into_iter().map(|place| place.map(|place| numbers[place as usize])).collect();
-        Self::placed(self.older, places, order.len())
+        Self::placed(self.older, self.since, places, order.len())
     }
 
     /// The graph of nodes whose highest layers are `levels`, descending.

@@ -78,5 +78,6 @@ pub use reader::{IndexReader, PartitionStatus};
 pub use requests::Request;
 pub use saved::UNFINISHED;
 pub use settings::{Builder, Settings};
+pub use threads::in_background;
 pub use view::{Found, PartitionView};
 pub use writer::{IndexWriter, open};

@@ -106,8 +106,13 @@ fn entities_from(
         }
         fetch = fetch.saturating_mul(FETCH_MORE);
     }
-    let same_entity = |left: u32, right: u32| segment.row(left).entity == segment.row(right).entity;
-    (segment.exact().search_groups(query, k, admission, same_entity), ServedBy::MirrorExact)
+    let exact = segment.exact();
+    let found = if segment.has_a_row_an_entity() {
+        exact.search(query, k, EXACT, admission)
+    } else {
+        exact.search_groups(query, k, admission, |left, right| segment.row(left).entity == segment.row(right).entity)
+    };
+    (found, ServedBy::MirrorExact)
 }
 
 /// Of rows, best first, the best one of each entity, `k` at most.

@@ -161,9 +161,15 @@ fn so_do_graphs_of_other_kinds() {
 
 #[test]
 fn a_partition_in_parts_is_searched_as_well() {
-    const OLD: usize = 14_000;
-    const FRESH: usize = 4_000;
-    let settings = Settings { ef_construction: 80, build_threads: 1, tail_limit: 3_000, ..Settings::default() };
+    const OLD: usize = 18_000;
+    const FRESH: usize = 1_000;
+    let settings = Settings {
+        ef_construction: 80,
+        exact_below: FRESH,
+        tail_limit: FRESH,
+        build_threads: 1,
+        ..Settings::default()
+    };
     let entries = entries();
     let (mut writer, reader) = in_parts(settings, &entries[..OLD], &entries[OLD..OLD + FRESH]);
     let (key, now) = (partition(1), Instant::now());
@@ -177,8 +183,8 @@ fn a_partition_in_parts_is_searched_as_well() {
 
 #[test]
 fn a_small_part_that_has_all_the_best_is_searched_as_if_it_were_alone() {
-    const OLD: u64 = 6_000;
-    const FRESH: u64 = 2_000;
+    const OLD: u64 = 17_000;
+    const FRESH: u64 = 1_000;
     let settings = Settings {
         ef_construction: 40,
         ef_search: 16,
@@ -224,10 +230,10 @@ fn a_graph_that_goes_on_from_older_ones_finds_what_one_built_from_nothing_does()
     require_as_good_a_graph(&|at| vectors[at % of_centre * CENTRES + at / of_centre].clone(), 0.02);
 }
 
-/// Six times a tenth more rows come, and some of those that are there die.
+/// Twelve times more rows come, and some of those that are there die.
 fn require_as_good_a_graph(vector: &dyn Fn(usize) -> Vector, most_less: f64) {
     const OLD: usize = 8_000;
-    const ROUND: usize = 2_000;
+    const ROUND: usize = 1_000;
     const QUERIES: usize = 1_000;
     let settings = Settings { ef_construction: 80, ef_search: 32, build_threads: 1, ..Settings::default() };
     let entries: Vec<Entry> =
@@ -236,7 +242,7 @@ fn require_as_good_a_graph(vector: &dyn Fn(usize) -> Vector, most_less: f64) {
     let mut grown = Part::new(Arc::new(sealed(entries[..OLD].to_vec())));
     for (round, fresh) in (0..).zip(entries[OLD..].chunks(ROUND)) {
         let there = (OLD + round as usize * ROUND) as u64 / 4;
-        for number in (0..there).filter(|number| number % 9 == round) {
+        for number in (0..there).filter(|number| number % 18 == round) {
             [0, 1].iter().for_each(|part| grown.kill(&entity(number), &field(*part)));
         }
         let entries = grown.live_entries().chain(fresh.iter().cloned()).collect();

@@ -129,6 +129,11 @@ impl Segment {
         self.graph.is_none() && wants_graph(settings, self.rows.len())
     }
 
+    /// Whether its graph went on from an older one.
+    pub(super) fn is_grown(&self) -> bool {
+        self.graph.as_ref().is_some_and(FlatGraph::is_grown)
+    }
+
     /// How many rows it has, dead ones too.
     pub(super) fn len(&self) -> usize {
         self.rows.len()

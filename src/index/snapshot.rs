@@ -9,11 +9,13 @@ use roaring::RoaringBitmap;
 use super::admission::Admission;
 use super::digest::Digest;
 use super::segment::Segment;
-use super::settings::Settings;
+use super::settings::{Builder, Settings};
 use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
 
-/// A sealed part of at most so many times the rows that are built is built again with them.
+/// A sealed part of at most so many times the rows that come to it is built again with them.
 const MERGE: usize = 2;
+/// Copying so many rows takes no longer than putting one into a graph.
+const COPIES: usize = 16;
 /// Where there is a dead row for so many that live, all are built anew.
 const MOST_DEAD: usize = 2;
 
@@ -110,22 +112,28 @@ impl Snapshot {
     /// A tail of [`Settings::tail_limit`] rows is sealed, together with the sealed parts before it that are at most
     /// [`MERGE`] times as large as what comes to them: so a row is put into a graph at most about as often as the logarithm
     /// of the partition's size, whoever writes how much, and few graphs are to be searched (the log-structured merge of
-    /// O'Neil et al., 1996). All parts become one where many rows are dead, or when nothing has changed for a while. A
-    /// sealed part that lacks its graph is due at once, with all behind it.
+    /// O'Neil et al., 1996). Where the largest part's graph is gone on from, its rows are only copied, so that one of
+    /// [`COPIES`] times the tail is worth it, too. All parts become one where many rows are dead; and one whose graph is
+    /// built from nothing when nothing has changed for a while. A sealed part that lacks its graph is due at once, with
+    /// all behind it.
     pub(super) fn rebuild_from(&self, settings: &Settings, now: Instant) -> Option<usize> {
         let (live, dead, tail) = (self.live(), self.dead(), self.tail());
         let limit = settings.tail_limit.max(1);
         let scanned = self.parts[..self.sealed].iter().position(|part| part.segment.lacks_graph(settings));
-        let quiet = self.is_quiet(settings, now);
-        if dead >= limit.max(live / MOST_DEAD) || (quiet && (self.sealed > 1 || tail + dead >= limit.div_ceil(16))) {
+        let untidy = self.sealed > 1 || tail + dead >= limit.div_ceil(16) || self.parts[0].segment.is_grown();
+        if dead >= limit.max(live / MOST_DEAD) || (untidy && self.is_quiet(settings, now)) {
             return Some(0);
         }
         if tail < limit || scanned.is_some() {
             return scanned;
         }
+        let copied = match settings.builder {
+            Builder::Own => tail * COPIES,
+            Builder::HnswRs => 0,
+        };
         let mut from = self.sealed;
         let mut rows = tail;
-        while from > 0 && self.parts[from - 1].live() <= rows * MERGE {
+        while from > 0 && self.parts[from - 1].live() <= copied.max(rows * MERGE) {
             from -= 1;
             rows += self.parts[from].live();
         }

@@ -8,11 +8,15 @@ use super::settings::Settings;
 use super::snapshot::Part;
 use crate::domain::Entry;
 
+/// A block of so many rows is scanned in some twenty microseconds, and copied in milliseconds, for which all changes to a
+/// partition wait: it is left as it is.
+const LARGE: usize = 1_024;
+
 /// Adds a block of entries behind the parts.
 ///
 /// Blocks at the end that are no larger than what comes are taken into it, without their dead rows, as a binary counter
-/// carries: a row is copied about log₂(rows of the tail) times in all, and as many blocks remain to be searched. The
-/// first `fixed` parts stay as they are.
+/// carries, until they are [`LARGE`]: a row is copied about log₂(1,024) times at most. The first `fixed` parts stay as they
+/// are.
 ///
 /// # Errors
 /// Names an entry of another width, or one that comes twice.
@@ -27,7 +31,7 @@ pub(super) fn push(
         return Ok(());
     }
     let mut kept = parts.len();
-    while kept > fixed && parts[kept - 1].live() <= entries.len() {
+    while kept > fixed && parts[kept - 1].live() <= entries.len() && parts[kept - 1].live() < LARGE {
         kept -= 1;
         entries.extend(parts[kept].live_entries());
     }
@@ -54,6 +58,16 @@ mod tests {
         push(&Settings::DEFAULT, &mut parts, fixed, 4, (100..200).map(|place| entry_at(place, 4)).collect())
             .expect("fits");
         assert_eq!(parts.iter().map(Part::live).collect::<Vec<_>>(), [0, 64, 32, 4, 100]);
+    }
+
+    #[test]
+    fn large_blocks_are_not_copied() {
+        let mut parts = vec![Part::new(Arc::new(Segment::block(&Settings::DEFAULT, 4, vec![]).expect("empty")))];
+        for place in (0..6_000).step_by(100) {
+            let entries = (place..place + 100).map(|place| entry_at(place, 4)).collect();
+            push(&Settings::DEFAULT, &mut parts, 1, 4, entries).expect("fits");
+        }
+        assert_eq!(parts.iter().map(Part::live).collect::<Vec<_>>(), [0, 1_600, 1_600, 1_600, 800, 400]);
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub(super) fn build<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Sen
     Ok(pool.build().map_err(IndexError::Threads)?.install(work))
 }
 
+/// Does work that nobody waits for on a thread behind all others of the process.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn in_background<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
+    build(&Settings { build_threads: 1, ..Settings::DEFAULT }, work)
+}
+
 /// Where threads have priorities of their own, gives this one a low one; a system that refuses builds with the usual one.
 fn step_back() {
     #[cfg(target_os = "linux")]

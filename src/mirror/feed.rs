@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::loading::{Followed, MirrorError, Source, follow, load};
 use super::snapshots::Snapshots;
 use crate::domain::{OrganizationId, Revision};
-use crate::index::{Built, IndexReader, IndexWriter, PartitionKey, Request};
+use crate::index::{Built, IndexReader, IndexWriter, PartitionKey, Request, in_background};
 use crate::store::{Bell, BellListener, Database};
 
 /// How the feed is followed.
@@ -197,7 +197,7 @@ impl Mirror {
                 let building = tasks.spawn_blocking(move || {
                     let mut built = rebuild.run()?;
                     if let Some(snapshots) = snapshots {
-                        snapshots.take_vectors(&mut built);
+                        in_background(|| snapshots.take_vectors(&mut built))?;
                     }
                     Ok(built)
                 });
@@ -247,7 +247,11 @@ impl Mirror {
     fn keep(&self, built: &Built) {
         if let Some(snapshots) = self.snapshots.clone() {
             let (built, settings) = (built.clone(), *self.reader.settings());
-            self.tasks.spawn_blocking(move || snapshots.save(&settings, &built));
+            self.tasks.spawn_blocking(move || {
+                if let Err(error) = in_background(|| snapshots.save(&settings, &built)) {
+                    tracing::warn!(partition = %built.key(), %error, "the snapshot could not be written");
+                }
+            });
         }
     }
 

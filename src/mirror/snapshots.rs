@@ -8,13 +8,16 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::domain::{Model, Revision};
 use crate::index::{Built, IndexError, PartitionKey, Settings, UNFINISHED};
 
 /// A partition of fewer rows is read from the database as fast.
 const FEWEST_ROWS: usize = 1_000;
+/// While a partition changes its snapshot is no older than this for long, but not written again sooner either: its change
+/// log leads on from it, and the disk is the one that commits wait for.
+const APART: Duration = Duration::from_secs(60);
 const ENDING: &str = "snapshot";
 
 /// The snapshots of one database.
@@ -84,12 +87,13 @@ impl Snapshots {
         path.exists().then(|| Built::load(&self.database, settings, key, model.dimensions, &path, self.takes_vectors))
     }
 
-    /// Keeps a partition, if it is large. Writes the disk. A failure costs nothing but the time that it would have saved.
+    /// Keeps a partition, if it is large, and where it changes still, if it was not kept a moment ago. Writes the disk. A
+    /// failure costs nothing but the time that it would have saved.
     pub(super) fn save(&self, settings: &Settings, built: &Built) {
-        if built.rows() < FEWEST_ROWS {
+        let path = self.path(built.key());
+        if built.rows() < FEWEST_ROWS || (built.in_haste() && is_recent(&path)) {
             return;
         }
-        let path = self.path(built.key());
         match built.save(&self.database, settings, &path) {
             Ok(()) => {
                 metrics::counter!("kindred_mirror_snapshots_total", "outcome" => "saved").increment(1);
@@ -157,6 +161,12 @@ impl Snapshots {
     pub(super) fn path(&self, key: &PartitionKey) -> PathBuf {
         self.folder.join(format!("{}-{}.{ENDING}", key.organization, key.model))
     }
+}
+
+/// Whether a file was written less than [`APART`] ago.
+fn is_recent(path: &Path) -> bool {
+    let written = path.metadata().and_then(|about| about.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < APART))
 }
 
 /// The partition that a file is of, by its name: an id of 36 characters, a dash, and the model.
