@@ -10,6 +10,7 @@ use kindred::grpc::proto::{
     ChunkDraft, Draft, EntityRef, SearchRequest, SearchResponse, ServedBy, UpsertEmbeddingRequest,
     UpsertEmbeddingsRequest, Vector, search_request,
 };
+use kindred::index::Settings;
 use tokio::task::JoinSet;
 use tonic::Request;
 use tonic::transport::Channel;
@@ -123,9 +124,9 @@ impl Client {
         println!("upserted by one stream: {rate:.0} vectors/s, acknowledged, durable and visible");
     }
 
-    /// Searches until the mirror answers, and then until it does by a graph, where there are rows enough for one; tells
-    /// since when that took how long, and how searches fared meanwhile.
-    pub(crate) async fn until_hot(&self, data: &Data, since: Instant) {
+    /// Searches until the mirror answers, and then until it does by a graph, where there are rows enough for one at this
+    /// ef_search; tells since when that took how long, and how searches fared meanwhile.
+    pub(crate) async fn until_hot(&self, data: &Data, ef: usize, since: Instant) {
         let mut by_postgres = Vec::new();
         let mut scanned = Vec::new();
         loop {
@@ -139,7 +140,7 @@ impl Client {
                 if scanned.is_empty() {
                     print!("from memory {:.2} s after the start of the process", since.elapsed().as_secs_f64());
                 }
-                if served_by == ServedBy::MirrorHnsw || data.rows.len() < 10_000 {
+                if served_by == answers(data, ef) {
                     println!(", by its graph after {:.2} s", since.elapsed().as_secs_f64());
                     break;
                 }
@@ -159,10 +160,9 @@ impl Client {
         }
     }
 
-    /// Searches until the mirror answers by a graph, or, where there are too few rows for one, at all.
-    pub(crate) async fn warm(&self, data: &Data) {
-        let wanted = if data.rows.len() >= 10_000 { ServedBy::MirrorHnsw } else { ServedBy::MirrorExact };
-        while self.search(&data.queries[0]).await.served_by() != wanted {
+    /// Searches until the mirror answers by a graph, or, where there are too few rows for one at this ef_search, at all.
+    pub(crate) async fn warm(&self, data: &Data, ef: usize) {
+        while self.search(&data.queries[0]).await.served_by() != answers(data, ef) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -283,6 +283,12 @@ impl Client {
         }
         callers.join_all().await.concat()
     }
+}
+
+/// What answers searches of these rows at this ef_search, once it is built.
+fn answers(data: &Data, ef: usize) -> ServedBy {
+    let Settings { exact_below, rows_a_candidate, .. } = Settings::DEFAULT;
+    if data.rows.len() < exact_below.max(ef * rows_a_candidate) { ServedBy::MirrorExact } else { ServedBy::MirrorHnsw }
 }
 
 fn draft(number: u128, values: Vec<f32>) -> Draft {

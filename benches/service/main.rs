@@ -20,6 +20,7 @@
 //! against the embedder alone.
 #![allow(clippy::unwrap_used)]
 
+mod beside_writes;
 mod client;
 mod database;
 mod echo;
@@ -58,7 +59,7 @@ fn main() {
         Some("kindred") => runtime.block_on(server::serve(&options)),
         Some(other) => panic!("--child {other} is not known"),
         None if options.ingest_texts > 0 => runtime.block_on(texts::measure(&options)),
-        None if options.beside_writes > 0 => runtime.block_on(measure_only_beside_writes(&options)),
+        None if options.beside_writes > 0 => runtime.block_on(beside_writes::measure(&options)),
         None if !options.upserts.is_empty() => runtime.block_on(upserts::measure(&options)),
         None if options.restarts > 0 => runtime.block_on(restarts::measure(&options)),
         None if options.tenants > 1 => runtime.block_on(tenants::measure(&options)),
@@ -97,7 +98,7 @@ async fn measure(options: &Options) {
     print!("read from Postgres: ");
     let begun = Instant::now();
     let kindred = Child::kindred(options, &database);
-    Client::connect(&kindred, &key).await.until_hot(&data, begun).await;
+    Client::connect(&kindred, &key).await.until_hot(&data, options.ef, begun).await;
     // The snapshot is written beside the first answers.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     kindred.stop();
@@ -105,7 +106,7 @@ async fn measure(options: &Options) {
     let begun = Instant::now();
     let mut kindred = Child::kindred(options, &database);
     let mut client = Client::connect(&kindred, &key).await;
-    client.until_hot(&data, begun).await;
+    client.until_hot(&data, options.ef, begun).await;
 
     let truth = peer::truth(&data);
     let echo = Child::echo();
@@ -122,7 +123,7 @@ async fn measure(options: &Options) {
             kindred.stop();
             kindred = Child::kindred(&Options { ef, ..options.clone() }, &database);
             client = Client::connect(&kindred, &key).await;
-            client.warm(&data).await;
+            client.warm(&data, ef).await;
             recall = client.recall(&data, &truth).await;
         }
         for clients in CLIENTS {
@@ -152,62 +153,9 @@ async fn measure(options: &Options) {
         }
     }
     if options.writes > 0 {
-        measure_beside_writes(options, &data, (&client, &kindred), (&floor, &echo)).await;
+        beside_writes::compare(options, &data, (&client, &kindred), (&floor, &echo)).await;
     }
     echo.stop();
     kindred.stop();
     database.stop().await;
-}
-
-async fn measure_only_beside_writes(options: &Options) {
-    let data = data::Data::new(&options.wanted);
-    println!("{} vectors of {} dimensions, {} queries", data.rows.len(), data.dimensions, data.queries.len());
-    let (database, key) = settled(options, &data).await;
-    let (kindred, echo) =
-        (Child::kindred(&Options { ef: options.beside_writes, ..options.clone() }, &database), Child::echo());
-    let (client, floor) = (Client::connect(&kindred, &key).await, Client::connect(&echo, &key).await);
-    client.warm(&data).await;
-    machine::until_idle().await;
-    Load::print_head();
-    measure_beside_writes(options, &data, (&client, &kindred), (&floor, &echo)).await;
-    echo.stop();
-    kindred.stop();
-    database.stop().await;
-}
-
-/// Searches at rest, beside writes at growing rates, and at rest again, with the rows that came; the echo, too, since the
-/// machine alone does something to calls beside writes.
-async fn measure_beside_writes(
-    options: &Options,
-    data: &data::Data,
-    (client, kindred): (&Client, &Child),
-    (floor, echo): (&Client, &Child),
-) {
-    let (seconds, apart) = (options.seconds.max(20), options.writes_apart);
-    let at_rest = async || client.load(data, 1, seconds, kindred).await;
-    let before = at_rest().await;
-    before.print("kindred, 1 at once, no writes", None);
-    let rate = client.upsert_singly(data, 2_000_000, 16, options.seconds).await;
-    println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
-    let mut writing = Vec::new();
-    for rate in [options.writes / 10, options.writes, options.writes * 3] {
-        let load = client.load_while_writing(client, data, (rate, apart), seconds, kindred).await;
-        load.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
-        writing.push((rate, load));
-    }
-    machine::until_idle().await;
-    let after = at_rest().await;
-    after.print("kindred, 1 at once, no more writes", None);
-    let quiet = floor.load(data, 1, seconds, echo).await;
-    quiet.print("tonic echo, 1 at once, no writes", None);
-    let echoed = client.load_while_writing(floor, data, (options.writes, apart), seconds, echo).await;
-    echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
-    for (rate, load) in writing {
-        println!(
-            "p99 beside {rate} writes/s: {:.2} x that before, {:.2} x that after",
-            load.p99_ms / before.p99_ms,
-            load.p99_ms / after.p99_ms
-        );
-    }
-    println!("of the echo beside {} writes/s: {:.2} x", options.writes, echoed.p99_ms / quiet.p99_ms);
 }

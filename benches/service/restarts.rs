@@ -18,7 +18,7 @@ pub(crate) async fn measure(options: &Options) {
     let mut kindred = Child::kindred(&options, &database);
     let client = Client::connect(&kindred, &key).await;
     client.ingest(&data).await;
-    client.warm(&data).await;
+    client.warm(&data, options.ef).await;
     let whole = (data.rows.len() * data.dimensions * size_of::<f32>()) as u64;
     while kept(&database) < whole {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -27,7 +27,7 @@ pub(crate) async fn measure(options: &Options) {
         kindred.stop();
         let begun = Instant::now();
         kindred = Child::kindred(&options, &database);
-        Client::connect(&kindred, &key).await.until_hot(&data, begun).await;
+        Client::connect(&kindred, &key).await.until_hot(&data, options.ef, begun).await;
     }
     kindred.stop();
     database.stop().await;

@@ -13,7 +13,7 @@ pub(crate) async fn measure(options: &Options) {
     let kindred = Child::kindred(options, &database);
     let client = Client::connect(&kindred, &key).await;
     // From then on acknowledgements wait for the mirror, too.
-    client.warm(&data).await;
+    client.warm(&data, options.ef).await;
     // What is written again as it was is no write: each run has numbers of its own.
     for (callers, first) in options.upserts.iter().copied().zip((2_000_000..).step_by(1_000_000)) {
         let rate = client.upsert_singly(&data, first, callers, options.seconds).await;

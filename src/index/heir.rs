@@ -140,3 +140,30 @@ impl<'a> Heir<'a> {
 fn sample(nodes: &[u32]) -> impl Iterator<Item = &u32> {
     nodes.iter().step_by(nodes.len().div_ceil(SAMPLE).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_is_built_from_nothing_when_as_many_nodes_have_come_as_it_has() {
+        const M: usize = 4;
+        let levels: Vec<u8> = (0..400).map(|node| u8::from(node < 40)).collect();
+        let older = Layers::new(&levels, M);
+        let goes_on = |since, gone: usize, nodes| {
+            let places = (0..400).map(|node| (node as usize >= gone).then_some(node)).collect();
+            Heir::of(&older, since, places, nodes, M).map(|heir| heir.since())
+        };
+        for (since, gone, nodes, will_have_come) in [
+            (0, 0, 450, Some(50)),
+            (400, 0, 450, Some(450)),
+            (401, 0, 450, None),
+            (300, 10, 400, Some(310)),
+            (391, 10, 400, None),
+            (0, 11, 400, None),
+            (0, 0, 801, None),
+        ] {
+            assert_eq!(goes_on(since, gone, nodes), will_have_come, "{since} came, {gone} of 400 went, {nodes} nodes");
+        }
+    }
+}
