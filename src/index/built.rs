@@ -30,8 +30,6 @@ pub struct Built {
     pub(super) ticket: Option<u64>,
     /// Whether it holds the whole partition.
     pub(super) whole: bool,
-    /// Whether rows came and went while it was built.
-    pub(super) in_haste: bool,
 }
 
 impl Built {
@@ -72,16 +70,7 @@ impl Built {
     /// A whole partition.
     pub(super) fn new(key: &PartitionKey, dimensions: usize, segment: Segment, revision: Revision) -> Self {
         let segment = Arc::new(segment);
-        Self {
-            key: key.clone(),
-            dimensions,
-            segment,
-            revision,
-            saved_before: false,
-            ticket: None,
-            whole: true,
-            in_haste: false,
-        }
+        Self { key: key.clone(), dimensions, segment, revision, saved_before: false, ticket: None, whole: true }
     }
 
     /// Whether it has no graph yet, but should have one.
@@ -103,9 +92,9 @@ impl Built {
         self.whole
     }
 
-    /// Whether rows came and went while it was built, so that another one will follow soon.
-    pub fn in_haste(&self) -> bool {
-        self.in_haste
+    /// Whether its graph went on from an older one, so that one built from nothing follows when the partition is quiet.
+    pub fn is_grown(&self) -> bool {
+        self.segment.is_grown()
     }
 
     /// Of which partition it is.
@@ -163,7 +152,6 @@ impl Rebuild {
         let mut built = Built::new(&self.key, self.base.dimensions, segment, self.base.revision);
         built.ticket = Some(self.ticket);
         built.whole = self.from == 0;
-        built.in_haste = self.in_haste;
         Ok(built)
     }
 }

@@ -14,7 +14,8 @@ use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
 
 /// A sealed part of at most so many times the rows that come to it is built again with them.
 const MERGE: usize = 2;
-/// Copying so many rows takes no longer than putting one into a graph.
+/// So many rows are copied for each one that is put into a graph, at most: that there are fewer graphs to search is worth
+/// it.
 const COPIES: usize = 16;
 /// Where there is a dead row for so many that live, all are built anew.
 const MOST_DEAD: usize = 2;

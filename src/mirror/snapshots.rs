@@ -91,7 +91,7 @@ impl Snapshots {
     /// failure costs nothing but the time that it would have saved.
     pub(super) fn save(&self, settings: &Settings, built: &Built) {
         let path = self.path(built.key());
-        if built.rows() < FEWEST_ROWS || (built.in_haste() && is_recent(&path)) {
+        if built.rows() < FEWEST_ROWS || (built.is_grown() && is_recent(&path)) {
             return;
         }
         match built.save(&self.database, settings, &path) {
