@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::entry::PartitionKey;
 use super::error::IndexError;
-use super::segment::Segment;
+use super::segment::{Segment, UnitRow, unit_rows};
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
 use super::threads;
@@ -45,7 +45,8 @@ impl Built {
         entries: Vec<Entry>,
         revision: Revision,
     ) -> Result<Self, IndexError> {
-        Ok(Self::new(key, dimensions, Segment::sealed(settings, dimensions, entries)?, revision))
+        let segment = Segment::sealed(settings, dimensions, unit_rows(dimensions, entries)?)?;
+        Ok(Self::new(key, dimensions, segment, revision))
     }
 
     /// The same, but at once wherever a scan of the rows takes no longer than Postgres does for its answer: such a partition
@@ -64,7 +65,8 @@ impl Built {
         if entries.len().saturating_mul(dimensions * bytes_a_component) > SCANNED_MEANWHILE {
             return Self::build(settings, key, dimensions, entries, revision);
         }
-        Ok(Self::new(key, dimensions, Segment::block(settings, dimensions, entries)?, revision))
+        let segment = Segment::block(settings, dimensions, unit_rows(dimensions, entries)?)?;
+        Ok(Self::new(key, dimensions, segment, revision))
     }
 
     /// A whole partition.
@@ -141,12 +143,12 @@ impl Rebuild {
         let parts = &self.base.parts[self.from..];
         // Copying rows takes long, too, and is nobody's hurry.
         let segment = threads::build(&self.settings, || {
-            let entries: Vec<Entry> = parts.iter().flat_map(Part::live_entries).collect();
+            let rows: Vec<UnitRow<'_>> = parts.iter().flat_map(Part::live_unit_rows).collect();
             match parts.iter().max_by_key(|part| part.live()).filter(|_| self.in_haste) {
                 Some(Part { segment, dead }) => {
-                    Segment::grown(&self.settings, self.base.dimensions, entries, segment, dead)
+                    Segment::grown(&self.settings, self.base.dimensions, rows, segment, dead)
                 }
-                None => Segment::sealed(&self.settings, self.base.dimensions, entries),
+                None => Segment::sealed(&self.settings, self.base.dimensions, rows),
             }
         })??;
         let mut built = Built::new(&self.key, self.base.dimensions, segment, self.base.revision);

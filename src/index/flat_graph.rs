@@ -93,12 +93,14 @@ impl FlatGraph {
         };
         let nodes = nodes.reordered(&order);
         let vector = |node: u32| row_of(matrix, nodes.first_row(node));
-        let codes = settings.compressed.then(|| Codes::new(matrix.ncols(), all.map(vector)));
         // Going on from a graph takes it for granted that codes do still what they did then.
-        let codes = codes.filter(|codes| match (&start, older) {
-            (Start::Older(_), Some((older, _))) => older.codes.is_some(),
-            _ => tell_apart(codes, matrix, &nodes),
-        });
+        let as_before = match (&start, older) {
+            (Start::Older(_), Some((older, _))) => Some(older.codes.is_some()),
+            _ => None,
+        };
+        let coded = settings.compressed && as_before.unwrap_or(true);
+        let codes = coded.then(|| Codes::new(matrix.ncols(), all.map(vector)));
+        let codes = codes.filter(|codes| as_before.is_some() || tell_apart(codes, matrix, &nodes));
         let since = match &start {
             Start::Older(heir) => heir.since(),
             Start::Nothing | Start::Built(_) => 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::samples::{entity, entry_at, field, mixture, partition, vector};
-use super::segment::Segment;
+use super::segment::{Segment, UnitRow, unit_rows};
 use super::snapshot::Part;
 use super::view::{Found, PartitionView};
 use super::{Builder, Built, IndexReader, IndexWriter, Settings, open};
@@ -238,19 +238,20 @@ fn require_as_good_a_graph(vector: &dyn Fn(usize) -> Vector, most_less: f64) {
     let settings = Settings { ef_construction: 80, ef_search: 32, build_threads: 1, ..Settings::default() };
     let entries: Vec<Entry> =
         (0..ROWS).map(|at| Entry { vector: vector(at), ..entry_at(at as u64, DIMENSIONS) }).collect();
-    let sealed = |entries: Vec<Entry>| Segment::sealed(&settings, DIMENSIONS, entries).expect("good rows");
-    let mut grown = Part::new(Arc::new(sealed(entries[..OLD].to_vec())));
+    let unit_rows = |entries| unit_rows(DIMENSIONS, entries).expect("of this width");
+    let sealed = |rows: Vec<UnitRow<'_>>| Segment::sealed(&settings, DIMENSIONS, rows).expect("good rows");
+    let mut grown = Part::new(Arc::new(sealed(unit_rows(entries[..OLD].to_vec()))));
     for (round, fresh) in (0..).zip(entries[OLD..].chunks(ROUND)) {
         let there = (OLD + round as usize * ROUND) as u64 / 4;
         for number in (0..there).filter(|number| number % 18 == round) {
             [0, 1].iter().for_each(|part| grown.kill(&entity(number), &field(*part)));
         }
-        let entries = grown.live_entries().chain(fresh.iter().cloned()).collect();
-        let segment = Segment::grown(&settings, DIMENSIONS, entries, &grown.segment, &grown.dead).expect("good rows");
+        let rows = grown.live_unit_rows().chain(unit_rows(fresh.to_vec())).collect();
+        let segment = Segment::grown(&settings, DIMENSIONS, rows, &grown.segment, &grown.dead).expect("good rows");
         assert_eq!(segment.check(), Ok(()));
         grown = Part::new(Arc::new(segment));
     }
-    let from_nothing = Part::new(Arc::new(sealed(grown.live_entries().collect())));
+    let from_nothing = Part::new(Arc::new(sealed(grown.live_unit_rows().collect())));
     let [grown, from_nothing] = [grown, from_nothing].map(|part| {
         let (mut writer, reader) = open(settings);
         let built = Built {

@@ -1,5 +1,6 @@
 //! Rows that lie together and never change.
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -37,6 +38,9 @@ pub(super) struct Segment {
     bytes: u64,
 }
 
+/// A row that goes into a segment and its vector at unit length, which may lie in another segment.
+pub(super) type UnitRow<'a> = (Row, Cow<'a, [f32]>);
+
 /// Fewer rows than this are scanned by their vectors as fast as by codes first.
 pub(super) const CODED_FROM: usize = 256;
 
@@ -44,27 +48,26 @@ impl Segment {
     /// A segment with a graph if it has as many rows as the settings want for one. CPU heavy then.
     ///
     /// # Errors
-    /// Names a row of another width, or one that comes twice.
-    pub(super) fn sealed(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
-        let (rows, vectors) = in_order(dimensions, entries)?;
+    /// Names a row that comes twice.
+    pub(super) fn sealed(settings: &Settings, dimensions: usize, rows: Vec<UnitRow<'_>>) -> Result<Self, IndexError> {
+        let (rows, vectors) = in_order(dimensions, rows)?;
         let graph =
             wants_graph(settings, rows.len()).then(|| FlatGraph::build(vectors.clone(), settings)).transpose()?;
         Ok(Self::of_parts(settings, rows, vectors, graph))
     }
 
-    /// The same, where the rows of `older` are among the entries, but for the `dead`: its graph, if it has one, is gone on
-    /// from.
+    /// The same, where the rows of `older` are among them, but for the `dead`: its graph, if it has one, is gone on from.
     ///
     /// # Errors
     /// As [`Segment::sealed`].
     pub(super) fn grown(
         settings: &Settings,
         dimensions: usize,
-        entries: Vec<Entry>,
+        rows: Vec<UnitRow<'_>>,
         older: &Self,
         dead: &RoaringBitmap,
     ) -> Result<Self, IndexError> {
-        let (rows, vectors) = in_order(dimensions, entries)?;
+        let (rows, vectors) = in_order(dimensions, rows)?;
         let build = || match older.graph() {
             Some(graph) => FlatGraph::grown(vectors.clone(), settings, graph, &rows_left(older, dead, &rows)),
             None => FlatGraph::build(vectors.clone(), settings),
@@ -77,8 +80,8 @@ impl Segment {
     ///
     /// # Errors
     /// As [`Segment::sealed`].
-    pub(super) fn block(settings: &Settings, dimensions: usize, entries: Vec<Entry>) -> Result<Self, IndexError> {
-        let (rows, vectors) = in_order(dimensions, entries)?;
+    pub(super) fn block(settings: &Settings, dimensions: usize, rows: Vec<UnitRow<'_>>) -> Result<Self, IndexError> {
+        let (rows, vectors) = in_order(dimensions, rows)?;
         Ok(Self::of_parts(settings, rows, vectors, None))
     }
 
@@ -237,28 +240,34 @@ fn rows_left(segment: &Segment, dead: &RoaringBitmap, rows: &[Row]) -> Vec<Optio
     (0..).zip(segment.rows()).map(place).collect()
 }
 
-/// Entries as rows in their order, and their vectors at unit length.
-fn in_order(dimensions: usize, entries: Vec<Entry>) -> Result<(Vec<Row>, Arc<Vectors>), IndexError> {
-    if i32::try_from(entries.len()).is_err() {
-        return Err(IndexError::TooLarge { rows: entries.len() });
-    }
-    let mut parted = Vec::with_capacity(entries.len());
-    for entry in entries {
+/// Entries as rows, and their vectors at unit length.
+///
+/// # Errors
+/// Names an entry of another width.
+pub(super) fn unit_rows(dimensions: usize, entries: Vec<Entry>) -> Result<Vec<UnitRow<'static>>, IndexError> {
+    let unit_row = |entry: Entry| {
         let (row, vector) = entry.split();
         vector.require_dimensions(dimensions).map_err(|source| IndexError::Row { id: row.id, source })?;
-        parted.push((row, unit(vector)));
+        Ok((row, Cow::Owned(unit(vector).into_inner())))
+    };
+    entries.into_iter().map(unit_row).collect()
+}
+
+/// Rows in their order, and their vectors.
+fn in_order(dimensions: usize, mut coming: Vec<UnitRow<'_>>) -> Result<(Vec<Row>, Arc<Vectors>), IndexError> {
+    if i32::try_from(coming.len()).is_err() {
+        return Err(IndexError::TooLarge { rows: coming.len() });
     }
-    parted.sort_by(|(left, _), (right, _)| left.order(right));
-    if let Some(pair) = parted.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
+    coming.sort_by(|(left, _), (right, _)| left.order(right));
+    if let Some(pair) = coming.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
         return Err(IndexError::Repeated { id: pair[0].0.id });
     }
-    let mut components = vec_in_large_pages(parted.len() * dimensions);
-    let mut rows = Vec::with_capacity(parted.len());
-    for (row, vector) in parted {
-        components.extend_from_slice(vector.as_slice());
+    let mut components = vec_in_large_pages(coming.len() * dimensions);
+    let mut rows = Vec::with_capacity(coming.len());
+    for (row, vector) in coming {
+        components.extend_from_slice(&vector);
         rows.push(row);
     }
-    let matrix = Array2::from_shape_vec((rows.len(), dimensions), components)
-        .expect("every vector was checked to be of this width");
+    let matrix = Array2::from_shape_vec((rows.len(), dimensions), components).expect("every vector is of this width");
     Ok((rows, Arc::new(Vectors::Memory(matrix))))
 }

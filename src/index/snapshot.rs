@@ -1,5 +1,6 @@
 //! What a partition is at one revision.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::admission::Admission;
 use super::digest::Digest;
-use super::segment::Segment;
+use super::segment::{Segment, UnitRow};
 use super::settings::{Builder, Settings};
 use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
 
@@ -41,6 +42,11 @@ impl Part {
     /// The rows that live.
     pub(super) fn live_rows(&self) -> impl Iterator<Item = u32> {
         (0..self.segment.len() as u32).filter(|row| !self.dead.contains(*row))
+    }
+
+    /// The rows that live, and their vectors where they lie.
+    pub(super) fn live_unit_rows(&self) -> impl Iterator<Item = UnitRow<'_>> {
+        self.live_rows().map(|row| (self.segment.row(row).clone(), Cow::Borrowed(self.segment.vector(row))))
     }
 
     /// The entries of the rows that live, copied out.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::IndexError;
-use super::segment::Segment;
+use super::segment::{Segment, unit_rows};
 use super::settings::Settings;
 use super::snapshot::Part;
 use crate::domain::Entry;
@@ -25,17 +25,18 @@ pub(super) fn push(
     parts: &mut Vec<Part>,
     fixed: usize,
     dimensions: usize,
-    mut entries: Vec<Entry>,
+    entries: Vec<Entry>,
 ) -> Result<(), IndexError> {
     if entries.is_empty() {
         return Ok(());
     }
+    let mut rows = unit_rows(dimensions, entries)?;
     let mut kept = parts.len();
-    while kept > fixed && parts[kept - 1].live() <= entries.len() && parts[kept - 1].live() < LARGE {
+    while kept > fixed && parts[kept - 1].live() <= rows.len() && parts[kept - 1].live() < LARGE {
         kept -= 1;
-        entries.extend(parts[kept].live_entries());
+        rows.extend(parts[kept].live_unit_rows());
     }
-    let block = Segment::block(settings, dimensions, entries)?;
+    let block = Segment::block(settings, dimensions, rows)?;
     parts.truncate(kept);
     parts.push(Part::new(Arc::new(block)));
     Ok(())
