@@ -1,6 +1,6 @@
 //! Which rows of a matrix a graph's nodes stand for: rows of equal vectors share one.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 
 use ndarray::ArrayView2;
 
@@ -113,7 +113,9 @@ impl Nodes {
 /// The same for vectors that are equal; 0 and -0 are.
 fn hash(vector: &[f32]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    vector.iter().for_each(|component| (component + 0.0).to_bits().hash(&mut hasher));
+    // Two at once: the hasher takes as long for four bytes as for eight.
+    let bits = |component: &f32| u64::from((component + 0.0).to_bits());
+    vector.chunks(2).for_each(|pair| hasher.write_u64(pair.iter().fold(0, |all, one| all << 32 | bits(one))));
     hasher.finish()
 }
 
