@@ -39,7 +39,7 @@ pub(crate) async fn compare(
     println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
     let mut writing = Vec::new();
     for rate in [options.writes / 10, options.writes, options.writes * 3] {
-        let load = client.load_while_writing(client, data, (rate, apart), seconds, kindred).await;
+        let load = client.load_while_writing(kindred, data, (rate, apart), seconds, kindred).await;
         load.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
         writing.push((rate, load));
     }
@@ -48,7 +48,7 @@ pub(crate) async fn compare(
     after.print("kindred, 1 at once, no more writes", None);
     let quiet = floor.load(data, 1, seconds, echo).await;
     quiet.print("tonic echo, 1 at once, no writes", None);
-    let echoed = client.load_while_writing(floor, data, (options.writes, apart), seconds, echo).await;
+    let echoed = floor.load_while_writing(kindred, data, (options.writes, apart), seconds, echo).await;
     echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
     for (rate, load) in writing {
         println!(

@@ -78,6 +78,10 @@ pub(crate) fn at(sorted: &[f64], share: f64) -> f64 {
     sorted.get(((sorted.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(f64::NAN)
 }
 
+async fn connected(endpoint: &str) -> Channel {
+    Channel::from_shared(endpoint.to_owned()).unwrap().tcp_nodelay(true).connect().await.unwrap()
+}
+
 /// Calls one server.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -87,8 +91,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(server: &Child, key: &str) -> Self {
-        let channel = Channel::from_shared(server.endpoint.clone()).unwrap().tcp_nodelay(true).connect().await.unwrap();
-        Self { channel, authorization: format!("Bearer {key}").parse().unwrap() }
+        Self { channel: connected(&server.endpoint).await, authorization: format!("Bearer {key}").parse().unwrap() }
     }
 
     /// On the same connection with another key.
@@ -235,32 +238,48 @@ impl Client {
         Load::of(clients, quietest(seconds, run, || server.cpu_seconds()).await)
     }
 
-    /// One caller searches, or calls another server, while this one upserts so many vectors a second, so many milliseconds
-    /// apart those that come together.
+    /// One caller searches this server, or calls an echo, while another upserts into `written` so many vectors a second, so
+    /// many milliseconds apart those that come together. Who writes is another program in the end: here it has a thread, a
+    /// runtime and a connection of its own.
     pub(crate) async fn load_while_writing(
         &self,
-        searching: &Self,
+        written: &Child,
         data: &Data,
         (rate, apart): (u64, u64),
         seconds: u64,
         server: &Child,
     ) -> Load {
-        let writer = self.clone();
-        let rows = data.rows.clone();
-        let mut writing = JoinSet::new();
-        writing.spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_millis(apart));
-            for turn in 0.. {
-                tick.tick().await;
-                let batch = (rate * apart / 1_000) as usize;
-                let of =
-                    |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
-                writer.upsert((0..batch).map(of)).await;
-            }
+        let (endpoint, authorization, rows) = (written.endpoint.clone(), self.authorization.clone(), data.rows.clone());
+        let (done, stop) = tokio::sync::oneshot::channel();
+        let writing = std::thread::spawn(move || {
+            let write = async {
+                let writer = Self { channel: connected(&endpoint).await, authorization };
+                writer.upsert_evenly(&rows, rate, Duration::from_millis(apart)).await;
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = write => {}
+                    _ = stop => {}
+                }
+            });
         });
-        let load = searching.load(data, 1, seconds, server).await;
-        writing.shutdown().await;
+        let load = self.load(data, 1, seconds, server).await;
+        done.send(()).unwrap();
+        writing.join().unwrap();
         load
+    }
+
+    /// Upserts so many vectors a second without an end, so far apart those that come together.
+    async fn upsert_evenly(&self, rows: &[Vec<f32>], rate: u64, apart: Duration) {
+        let batch = (rate * apart.as_millis() as u64 / 1_000) as usize;
+        let mut tick = tokio::time::interval(apart);
+        for turn in 0.. {
+            tick.tick().await;
+            let of =
+                |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
+            self.upsert((0..batch).map(of)).await;
+        }
     }
 
     async fn run(&self, data: &Data, clients: usize, lasts: Duration) -> Vec<f64> {
