@@ -84,6 +84,11 @@ impl Codes {
         ((error + (1.0 + error) * self.scale.error + ROUNDING) / (step * self.scale.step)).ceil() as i64
     }
 
+    /// The score that stands for a cosine, rounded down, by the code of a query whose step is `step`.
+    pub(super) fn score_of(&self, cosine: f32, step: f32) -> i64 {
+        (cosine / (step * self.scale.step)).floor() as i64
+    }
+
     /// A vector's code.
     #[inline(always)]
     pub(super) fn code(&self, at: u32) -> &[Block] {

@@ -23,7 +23,12 @@ pub(super) struct Exact<'a> {
     pub(super) matrix: ArrayView2<'a, f32>,
     /// Codes of the rows' vectors, where there are some: they tell most of the rows that cannot be among the best.
     pub(super) codes: Option<RowCodes<'a>>,
+    /// Rows that score less are passed over, which is cheaper than to find and to drop them.
+    pub(super) floor: f32,
 }
+
+/// The floor under which no row is.
+pub(super) const NO_FLOOR: f32 = f32::NEG_INFINITY;
 
 /// The codes of rows: a row each, or where a graph has them, a node each.
 #[derive(Clone, Copy)]
@@ -41,7 +46,8 @@ impl RowCodes<'_> {
 }
 
 impl Exact<'_> {
-    /// The best row of each group of rows, the `k` best of those. Rows of a group lie together; `same_group` compares two.
+    /// The best row of each group of rows, the `k` best of those at or above the floor. Rows of a group lie together;
+    /// `same_group` compares two.
     pub(super) fn search_groups(
         &self,
         query: &[f32],
@@ -49,9 +55,10 @@ impl Exact<'_> {
         admission: &Admission<'_>,
         same_group: impl Fn(u32, u32) -> bool,
     ) -> Vec<Scored> {
+        let above = |(_, score): &Scored| *score >= self.floor;
         match self.contenders(query, k, admission, &same_group) {
-            Some(rows) => best(firsts(self.score(query, rows.iter().copied()), same_group), k),
-            None => best(firsts(self.score(query, admission.iter()), same_group), k),
+            Some(rows) => best(firsts(self.score(query, rows.iter().copied()), same_group).filter(above), k),
+            None => best(firsts(self.score(query, admission.iter()), same_group).filter(above), k),
         }
     }
 
@@ -65,8 +72,8 @@ impl Exact<'_> {
         })
     }
 
-    /// The rows of which, as far as their codes can tell, any may be the best of one of the `k` best groups. By codes a
-    /// score is off by no more than is known, so that none is missed.
+    /// The rows of which, as far as their codes can tell, any may be the best of one of the `k` best groups, and at or above
+    /// the floor. By codes a score is off by no more than is known, so that none is missed.
     fn contenders(
         &self,
         query: &[f32],
@@ -78,17 +85,24 @@ impl Exact<'_> {
         let of_rows = self.codes.filter(|_| k > 0 && admission.len() >= FEW.max(k.saturating_mul(4)))?;
         let mut code = Vec::new();
         let step = Codes::encode_query(query, &mut code);
+        let off = of_rows.codes.most_off(query, &code, step);
+        let floor = of_rows.codes.score_of(self.floor, step).saturating_sub(off);
         let scorer = of_rows.codes.scorer(&code);
-        let mut scored: Vec<(u32, i32)> = Vec::with_capacity(admission.len());
+        let mut scored: Vec<(u32, i32)> = Vec::with_capacity(if self.floor > NO_FLOOR { 0 } else { admission.len() });
+        let mut keep = |row: u32, score: i32| {
+            if i64::from(score) >= floor {
+                scored.push((row, score));
+            }
+        };
         if of_rows.nodes.is_none() && admission.share() >= DENSE {
-            admission.iter().for_each(|row| scored.push((row, scorer.score(row))));
+            admission.iter().for_each(|row| keep(row, scorer.score(row)));
         } else {
             let mut ahead = admission.iter().skip(AHEAD);
             for row in admission.iter() {
                 if let Some(ahead) = ahead.next() {
                     scorer.prefetch(of_rows.place(ahead));
                 }
-                scored.push((row, scorer.score(of_rows.place(row))));
+                keep(row, scorer.score(of_rows.place(row)));
             }
         }
         let mut groups = Pool::holding(k);
@@ -96,8 +110,7 @@ impl Exact<'_> {
             let best = group.iter().map(|(row, score)| Candidate::new(*score, *row)).max();
             best.map(|best| groups.offer(best));
         }
-        let least = groups.best().get(k - 1)?.score();
-        let least = i64::from(least) - 2 * of_rows.codes.most_off(query, &code, step);
+        let least = groups.best().get(k - 1).map_or(floor, |least| i64::from(least.score()) - 2 * off);
         Some(scored.into_iter().filter(|(_, score)| i64::from(*score) >= least).map(|(row, _)| row).collect())
     }
 }

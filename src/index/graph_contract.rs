@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::admission::Admission;
 use super::cosine::{cosine, unit};
-use super::exact::Exact;
+use super::exact::{Exact, NO_FLOOR, RowCodes};
 use super::flat_graph::FlatGraph;
 use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::samples::vector;
@@ -67,6 +67,7 @@ proptest! {
         all in any::<bool>(),
         k in 0_usize..20,
         query in 1_000_u64..1_100,
+        floor_at in proptest::option::of(0_usize..20),
     ) {
         let matrix = matrix(&seeds);
         let rows = 0..seeds.len() as u32;
@@ -77,13 +78,21 @@ proptest! {
         let dead = RoaringBitmap::new();
         let admission = Admission::new(seeds.len() as u32, (!all).then_some(Cow::Borrowed(&admit)), 0..0, &dead);
 
-        let exact = Exact { matrix: matrix.view(), codes: None };
-        prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), &expected);
+        let floor = floor_at.and_then(|at| expected.get(at)).map_or(NO_FLOOR, |(_, score)| *score);
+        let above: Vec<Scored> = expected.iter().copied().filter(|(_, score)| *score >= floor).collect();
+        let scans_well = |codes: Option<RowCodes<'_>>| {
+            for (floor, expected) in [(NO_FLOOR, &expected), (floor, &above), (2.0, &vec![])] {
+                let exact = Exact { matrix: matrix.view(), codes, floor };
+                prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), expected, "above {}", floor);
+            }
+            Ok(())
+        };
+
+        scans_well(None)?;
         for settings in kinds() {
             let graph = FlatGraph::build(Arc::new(Vectors::Memory(matrix.clone())), &settings).expect("a thread");
             prop_assert_eq!(graph.check(seeds.len()), Ok(()));
-            let exact = Exact { matrix: matrix.view(), codes: graph.codes() };
-            prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), &expected);
+            scans_well(graph.codes())?;
             let found = graph.search(&query, k, EFFORT, &admission);
             keeps_the_contract(&found, &matrix, &query, k, &admit)?;
             prop_assert_eq!(found, graph.search(&query, k, EFFORT, &admission), "the same again");

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::admission::Admission;
+use super::exact::NO_FLOOR;
 use super::graph::{Effort, Graph, Scored, first_look};
 use super::segment::Segment;
 use super::settings::Settings;
@@ -19,32 +20,33 @@ const EXACT: Effort = Effort { ef: 0, most: 0 };
 const FETCH: usize = 2;
 const FETCH_MORE: usize = 4;
 
-/// min(k, rows admitted) rows, best first, and who found them.
+/// min(k, rows admitted) rows, best first, and who found them. A scan leaves out what scores less than `floor`.
 pub(super) fn chunks(
     segment: &Segment,
     query: &[f32],
-    k: usize,
+    (k, floor): (usize, f32),
     admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
     match by_graph(segment, query, k, admission, settings) {
         Some(found) => (found, ServedBy::MirrorHnsw),
-        None => (segment.exact().search(query, k, EXACT, admission), ServedBy::MirrorExact),
+        None => (segment.exact(floor).search(query, k, EXACT, admission), ServedBy::MirrorExact),
     }
 }
 
-/// The best row of each entity: min(k, entities admitted) rows, best first, and who found them.
+/// The best row of each entity: min(k, entities admitted) rows, best first, and who found them. A scan leaves out what
+/// scores less than `floor`.
 ///
 /// Entities rank as their best chunks do, so the first k entities among the best chunks are the answer; where those
 /// chunks are of fewer entities, more are fetched, until a scan is cheaper.
 pub(super) fn entities(
     segment: &Segment,
     query: &[f32],
-    k: usize,
+    (k, floor): (usize, f32),
     admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
-    entities_from(segment, query, k, to_fetch(segment, k), admission, settings)
+    entities_from(segment, query, (k, floor), to_fetch(segment, k), admission, settings)
 }
 
 /// How many chunks are fetched at first for so many entities.
@@ -82,9 +84,10 @@ pub(super) fn entities_of_lists(
         match firsts {
             Some(firsts) if firsts.len() == *k => (firsts, ServedBy::MirrorHnsw),
             Some(_) => {
-                entities_from(segment, query, *k, to_fetch(segment, *k).saturating_mul(FETCH_MORE), admission, settings)
+                let fetch = to_fetch(segment, *k).saturating_mul(FETCH_MORE);
+                entities_from(segment, query, (*k, NO_FLOOR), fetch, admission, settings)
             }
-            None => entities(segment, query, *k, admission, settings),
+            None => entities(segment, query, (*k, NO_FLOOR), admission, settings),
         }
     };
     lists.iter().zip(&efforts).map(answer).collect()
@@ -94,7 +97,7 @@ pub(super) fn entities_of_lists(
 fn entities_from(
     segment: &Segment,
     query: &[f32],
-    k: usize,
+    (k, floor): (usize, f32),
     mut fetch: usize,
     admission: &Admission<'_>,
     settings: &Settings,
@@ -106,7 +109,7 @@ fn entities_from(
         }
         fetch = fetch.saturating_mul(FETCH_MORE);
     }
-    let exact = segment.exact();
+    let exact = segment.exact(floor);
     let found = if segment.has_a_row_an_entity() {
         exact.search(query, k, EXACT, admission)
     } else {

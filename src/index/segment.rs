@@ -115,7 +115,7 @@ impl Segment {
     /// # Errors
     /// As [`Vectors::on_disk`]; nothing has changed then.
     pub(super) fn move_vectors_to_disk(&mut self, folder: &Path) -> io::Result<()> {
-        if self.exact().codes.is_none() {
+        if self.row_codes().is_none() {
             return Ok(());
         }
         let vectors = Arc::new(self.vectors.on_disk(folder)?);
@@ -179,9 +179,14 @@ impl Segment {
         self.graph.as_ref()
     }
 
-    pub(super) fn exact(&self) -> Exact<'_> {
+    /// A scan of the rows that score no less than `floor`.
+    pub(super) fn exact(&self, floor: f32) -> Exact<'_> {
+        Exact { matrix: self.vectors.view(), codes: self.row_codes(), floor }
+    }
+
+    fn row_codes(&self) -> Option<RowCodes<'_>> {
         let of_rows = self.codes.as_ref().map(|codes| RowCodes { codes, nodes: None });
-        Exact { matrix: self.vectors.view(), codes: of_rows.or(self.graph.as_ref().and_then(FlatGraph::codes)) }
+        of_rows.or(self.graph.as_ref().and_then(FlatGraph::codes))
     }
 
     /// The rows of an entity.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::cosine::unit;
 use super::digest::Digest;
 use super::error::IndexError;
+use super::exact::NO_FLOOR;
 use super::graph::Scored;
 use super::planner;
 use super::settings::Settings;
@@ -70,8 +71,8 @@ impl PartitionView {
     /// # Errors
     /// [`IndexError::Query`] where the query is of another width.
     pub fn search(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
-        let mut found = self.find(query, k, |part, query, settings| {
-            planner::chunks(&part.segment, query, k, &part.admission(filter), settings)
+        let mut found = self.find(query, k, |part, query, floor, settings| {
+            planner::chunks(&part.segment, query, (k, floor), &part.admission(filter), settings)
         })?;
         found.hits.truncate(k);
         Ok(found)
@@ -83,8 +84,8 @@ impl PartitionView {
     /// # Errors
     /// [`IndexError::Query`] where the query is of another width.
     pub fn search_entities(&self, query: &Vector, k: usize, filter: &Filter) -> Result<Found, IndexError> {
-        let mut found = self.find(query, k, |part, query, settings| {
-            planner::entities(&part.segment, query, k, &part.admission(filter), settings)
+        let mut found = self.find(query, k, |part, query, floor, settings| {
+            planner::entities(&part.segment, query, (k, floor), &part.admission(filter), settings)
         })?;
         if self.snapshot.parts.len() > 1 {
             // An entity may have chunks in several parts; its best one is among the best k of the part that holds it.
@@ -204,24 +205,33 @@ impl PartitionView {
     /// Searches every part for the `k` best and puts what they found in order.
     ///
     /// A part with a small share of the rows has, most likely, as small a share of the best, for which less effort does.
-    /// One that turns out to have more of them is searched again.
+    /// One that turns out to have more of them is searched again. The largest comes first: of others a scan need not say
+    /// what is worse than `k` results that are known.
     fn find(
         &self,
         query: &Vector,
         k: usize,
-        search: impl Fn(&Part, &[f32], &Settings) -> Answer,
+        search: impl Fn(&Part, &[f32], f32, &Settings) -> Answer,
     ) -> Result<Found, IndexError> {
         let query = self.direction(query)?;
         let (parts, live) = (&self.snapshot.parts, self.len());
-        let search = |part: &Part, share: f64| search(part, query.as_slice(), &self.settings.with_effort(share));
+        let search = |part: &Part, floor: f32, share: f64| {
+            search(part, query.as_slice(), floor, &self.settings.with_effort(share))
+        };
         let share = |part: &Part| share_of_effort(part.live(), live, self.settings.ef_search);
-        let mut answers: Vec<Answer> = parts.iter().map(|part| search(part, share(part))).collect();
+        let mut floor = NO_FLOOR;
+        let mut answers: Vec<Answer> = Vec::with_capacity(parts.len());
+        for part in parts {
+            let answer = search(part, floor, share(part));
+            floor = floor.max(score_of_last(&answer, k));
+            answers.push(answer);
+        }
         if parts.len() > 1 {
             let too_many = |part: &Part| ((2.0 * share(part)).max(MANY) * k as f64) as usize;
             let among_best = how_many_among_best(&answers, k);
             for (at, answer) in answers.iter_mut().enumerate() {
                 if answer.1 == ServedBy::MirrorHnsw && among_best[at] > too_many(&parts[at]) {
-                    *answer = search(&parts[at], 1.0);
+                    *answer = search(&parts[at], floor, 1.0);
                 }
             }
         }
@@ -237,6 +247,11 @@ impl PartitionView {
 
 /// The best rows of a part, and who found them.
 type Answer = (Vec<Scored>, ServedBy);
+
+/// The score of the k-th best that a part has.
+fn score_of_last((rows, _): &Answer, k: usize) -> f32 {
+    k.checked_sub(1).and_then(|last| rows.get(last)).map_or(NO_FLOOR, |(_, score)| *score)
+}
 
 /// A part with more than this share of the best, and more than twice its share of the effort, is searched again: of rows
 /// that are at random in one part or another hardly any search has as many.
