@@ -80,4 +80,4 @@ pub use saved::UNFINISHED;
 pub use settings::{Builder, Settings};
 pub use threads::in_background;
 pub use view::{Found, PartitionView};
-pub use writer::{IndexWriter, open};
+pub use writer::{Gone, IndexWriter, open};

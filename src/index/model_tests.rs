@@ -149,7 +149,7 @@ impl World {
                 self.table(which).loaded = false;
             }
             Step::Evict => {
-                let evicted = self.writer.evict_over_budget();
+                let (evicted, _) = self.writer.evict_over_budget();
                 assert!(!self.reader.status().is_empty() || self.tables.values().all(|table| !table.loaded));
                 for table in (0..PARTITIONS).filter(|which| evicted.contains(&key(*which))) {
                     self.table(table).loaded = false;

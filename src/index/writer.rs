@@ -38,6 +38,22 @@ pub struct IndexWriter {
     census: Option<Census>,
 }
 
+/// What is no longer shown. To drop it is to free it, unless a reader still holds a view, which takes tens of milliseconds
+/// where it is large: nothing that somebody waits for should.
+#[derive(Default)]
+pub struct Gone(Vec<Arc<Snapshot>>);
+
+impl Gone {
+    fn of(snapshots: impl IntoIterator<Item = Arc<Snapshot>>) -> Self {
+        Self(snapshots.into_iter().collect())
+    }
+
+    /// Whether it is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// The rebuilds that are under way.
 #[derive(Default)]
 struct Rebuilds {
@@ -56,10 +72,11 @@ struct Running {
 impl IndexWriter {
     /// Makes a freshly loaded partition visible, or replaces one; a rebuild under way is given up then. One that is older
     /// than what is shown is dropped: a revision never goes back (`remove` first, where it must).
-    pub fn publish(&mut self, built: Built, now: Instant) {
+    pub fn publish(&mut self, built: Built, now: Instant) -> Gone {
         let shown = self.shared.get(&built.key);
-        if shown.as_ref().is_some_and(|partition| partition.snapshot().revision > built.revision) {
-            return;
+        let before = shown.as_ref().map(|partition| partition.snapshot());
+        if before.as_ref().is_some_and(|before| before.revision > built.revision) {
+            return Gone::default();
         }
         self.abandon_rebuild(&built.key);
         let snapshot = Snapshot {
@@ -83,6 +100,7 @@ impl IndexWriter {
                 self.shared.show(self.shared.partitions().insert(built.key, Arc::new(partition)));
             }
         }
+        Gone::of(before)
     }
 
     /// Applies the changes up to `revision`, those that came first at the front, and then shows it: all of them or, where
@@ -168,14 +186,14 @@ impl IndexWriter {
 
     /// Swaps a rebuilt generation in, with what came since. The revision stays the one that is shown. A rebuild that was
     /// given up meanwhile is dropped; something built but not rebuilt is published.
-    pub fn install(&mut self, built: Built, now: Instant) {
+    pub fn install(&mut self, built: Built, now: Instant) -> Gone {
         let Some(ticket) = built.ticket else { return self.publish(built, now) };
-        let Some(partition) = self.shared.get(&built.key) else { return };
+        let Some(partition) = self.shared.get(&built.key) else { return Gone::default() };
         let running = &mut self.rebuilds_mut().running;
         if running.get(&built.key).is_none_or(|running| running.ticket != ticket) {
-            return;
+            return Gone::default();
         }
-        let Some(Running { base, from, .. }) = running.remove(&built.key) else { return };
+        let Some(Running { base, from, .. }) = running.remove(&built.key) else { return Gone::default() };
         let mut next = Snapshot::clone(&partition.snapshot());
         let fresh = next.parts.split_off(base.parts.len());
         let replaced = next.parts.split_off(from);
@@ -185,6 +203,7 @@ impl IndexWriter {
         next.generation = self.next_generation();
         next.generation_since = now;
         self.show(&partition, next);
+        Gone::of([base])
     }
 
     /// Gives a rebuild up, so that another may become due. What it still builds will be dropped.
@@ -193,22 +212,23 @@ impl IndexWriter {
     }
 
     /// Unloads a partition. Views that are held stay as they are; those who wait for a revision are told.
-    pub fn remove(&mut self, key: &PartitionKey) {
-        self.remove_all(std::slice::from_ref(key));
+    pub fn remove(&mut self, key: &PartitionKey) -> Gone {
+        self.remove_all(std::slice::from_ref(key))
     }
 
-    fn remove_all(&mut self, keys: &[PartitionKey]) {
+    fn remove_all(&mut self, keys: &[PartitionKey]) -> Gone {
         keys.iter().for_each(|key| self.abandon_rebuild(key));
         let mut left = Partitions::clone(&self.shared.partitions());
         let gone: Vec<_> = keys.iter().filter_map(|key| left.get(key).cloned()).collect();
         keys.iter().for_each(|key| _ = left.remove_mut(key));
         self.shared.show(left);
-        for partition in gone {
+        for partition in &gone {
             if let Some(census) = &mut self.census {
                 census.remove(partition.uses.get(), partition.bytes());
             }
             partition.leave();
         }
+        Gone::of(gone.iter().map(|partition| partition.snapshot()))
     }
 
     /// Whether a partition that was asked for may be loaded: where there is room for it, or it was asked for more often
@@ -253,12 +273,12 @@ impl IndexWriter {
     }
 
     /// Unloads partitions, the least used lately first and among them the least recently used, until the rest is within
-    /// the memory budget; never the one that is used most. Answers which ones.
-    pub fn evict_over_budget(&mut self) -> Vec<PartitionKey> {
+    /// the memory budget; never the one that is used most. Answers which ones, and what they were.
+    pub fn evict_over_budget(&mut self) -> (Vec<PartitionKey>, Gone) {
         let budget = self.shared.settings.memory_budget_bytes;
         let mut bytes = self.census().bytes();
         if bytes <= budget {
-            return Vec::new();
+            return (Vec::new(), Gone::default());
         }
         let partitions = Partitions::clone(&self.shared.partitions());
         let by_use = |(key, partition): (_, &Arc<Partition>)| (partition.uses.get(), partition.used_at(), key);
@@ -275,8 +295,8 @@ impl IndexWriter {
             bytes -= freed;
             evicted.push(key.clone());
         }
-        self.remove_all(&evicted);
-        evicted
+        let gone = self.remove_all(&evicted);
+        (evicted, gone)
     }
 
     /// The partitions that are loaded, of one organization or of all, and the revisions they show, by key.
@@ -563,15 +583,15 @@ mod tests {
             writer.publish(built(reader.settings(), organization, 40, 1), at(organization as u64));
         }
         reader.partition(&partition(1), at(10));
-        assert_eq!(writer.evict_over_budget(), [partition(2), partition(3)]);
-        assert_eq!(writer.evict_over_budget(), []);
+        assert_eq!(writer.evict_over_budget().0, [partition(2), partition(3)]);
+        assert_eq!(writer.evict_over_budget().0, []);
 
         let (mut writer, reader) = open(Settings { memory_budget_bytes: 0, ..Settings::default() });
         writer.publish(built(reader.settings(), 1, 40, 1), now);
-        assert_eq!(writer.evict_over_budget(), []);
+        assert_eq!(writer.evict_over_budget().0, []);
         reader.partition(&partition(1), now);
         writer.publish(built(reader.settings(), 2, 40, 1), at(1));
-        assert_eq!(writer.evict_over_budget(), [partition(2)]);
+        assert_eq!(writer.evict_over_budget().0, [partition(2)]);
     }
 
     #[test]
@@ -609,9 +629,36 @@ mod tests {
         assert!(loaded.contains(&partition(9)) && loaded.contains(&partition(3)), "{loaded:?}");
         // One that is larger than all that is used less has no place here, however it is asked for.
         writer.publish(built(reader.settings(), 77, 400, 1), now);
-        assert!(writer.evict_over_budget().contains(&partition(77)));
+        assert!(writer.evict_over_budget().0.contains(&partition(77)));
         reader.demand(&partition(77));
         assert!(!writer.admits(&partition(77)));
+    }
+
+    #[test]
+    fn what_is_no_longer_shown_is_freed_by_whoever_lets_go_of_it() {
+        let (mut writer, reader) = open(Settings { tail_limit: 4, ..Settings::default() });
+        let (key, now) = (partition(1), Instant::now());
+        assert!(writer.publish(built(reader.settings(), 1, 40, 1), now).is_empty());
+        let shown = |writer: &IndexWriter| {
+            Arc::downgrade(&writer.shared.get(&key).expect("loaded").snapshot().parts[0].segment)
+        };
+        let steps: [fn(&mut IndexWriter, &Settings) -> Gone; 3] = [
+            |writer, settings| writer.publish(built(settings, 1, 40, 2), Instant::now()),
+            |writer, _| {
+                let now = Instant::now();
+                writer.apply(&partition(1), vec![put(30), put(31)], Revision(3), now).expect("fits");
+                let rebuilt = writer.rebuild_due(&partition(1), now).expect("due").run().expect("good rows");
+                writer.install(rebuilt, now)
+            },
+            |writer, _| writer.remove(&partition(1)),
+        ];
+        for step in steps {
+            let segment = shown(&writer);
+            let gone = step(&mut writer, reader.settings());
+            assert!(segment.upgrade().is_some() && !gone.is_empty());
+            drop(gone);
+            assert!(segment.upgrade().is_none());
+        }
     }
 
     #[tokio::test]
@@ -628,7 +675,7 @@ mod tests {
         });
         assert!(reached);
         assert_eq!(reader.partition(&key, now).expect("loaded").revision(), Revision(3));
-        let (reached, ()) = tokio::join!(reader.published(&key, Revision(4)), async { writer.remove(&key) });
+        let (reached, ()) = tokio::join!(reader.published(&key, Revision(4)), async { drop(writer.remove(&key)) });
         assert!(!reached);
     }
 

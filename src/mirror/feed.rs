@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::loading::{Followed, MirrorError, Source, follow, load};
 use super::snapshots::Snapshots;
 use crate::domain::{OrganizationId, Revision};
-use crate::index::{Built, IndexReader, IndexWriter, PartitionKey, Request, in_background};
+use crate::index::{Built, Gone, IndexReader, IndexWriter, PartitionKey, Request, in_background};
 use crate::store::{Bell, BellListener, Database};
 
 /// How the feed is followed.
@@ -33,6 +33,8 @@ impl Default for MirrorSettings {
     }
 }
 
+/// Longer than a search looks at what was shown when it began.
+const LOOKED_AT: Duration = Duration::from_millis(200);
 /// So many partitions wait to be loaded at most.
 const MOST_WANTED: usize = 1_024;
 
@@ -215,19 +217,22 @@ impl Mirror {
                 if source == Source::Table && !built.lacks_graph(self.reader.settings()) {
                     self.keep(&built);
                 }
-                self.writer.publish(built, Instant::now());
+                let replaced = self.writer.publish(built, Instant::now());
                 metrics::counter!("kindred_mirror_loads_total").increment(1);
-                for evicted in self.writer.evict_over_budget() {
+                let (evicted, left) = self.writer.evict_over_budget();
+                for key in evicted {
                     metrics::counter!("kindred_mirror_evictions_total").increment(1);
-                    tracing::info!(partition = %evicted, "a partition left memory to keep to the budget");
+                    tracing::info!(partition = %key, "a partition left memory to keep to the budget");
                 }
+                self.clear_away([replaced, left]);
                 self.catch_up(Some(key.organization)).await;
             }
             (Work::Rebuild, Ok(built)) => {
                 if built.is_whole() {
                     self.keep(&built);
                 }
-                self.writer.install(built, Instant::now());
+                let replaced = self.writer.install(built, Instant::now());
+                self.clear_away([replaced]);
                 metrics::counter!("kindred_mirror_rebuilds_total").increment(1);
                 self.start_rebuilds(Some(key.organization));
             }
@@ -253,6 +258,19 @@ impl Mirror {
                 }
             });
         }
+    }
+
+    /// Frees what is no longer shown where nobody waits for it: neither the feed nor a search that began before.
+    fn clear_away(&self, gone: impl IntoIterator<Item = Gone>) {
+        let gone: Vec<Gone> = gone.into_iter().filter(|gone| !gone.is_empty()).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let tasks = self.tasks.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(LOOKED_AT).await;
+            tasks.spawn_blocking(move || in_background(|| drop(gone)));
+        });
     }
 
     /// Shows what this process has committed; where somebody else has, too, the log tells.
@@ -323,7 +341,8 @@ impl Mirror {
     }
 
     fn reload(&mut self, key: PartitionKey) {
-        self.writer.remove(&key);
+        let removed = self.writer.remove(&key);
+        self.clear_away([removed]);
         metrics::counter!("kindred_mirror_reloads_total").increment(1);
         self.want(key);
     }
