@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::layers::Layers;
 use super::links::{at_most, select};
 use super::scorer::Scorer;
+use super::threads::give_way;
 use super::walk::{Scratch, descend, walk};
 
 /// A batch is a so small part of the nodes that were linked before it: its nodes do not see each other. Those of an older
@@ -116,8 +117,7 @@ pub(super) fn insert<S: Scorer>(
         let find = |scratch: &mut Scratch, node: &u32| {
             let level = usize::from(levels[*node as usize]);
             let found = neighbours(layers, *first as usize, level, plan, &scorer_of(*node), scorer_of, scratch);
-            // A thread that a search waits for gets the core now, not at the end of a slice of some milliseconds.
-            std::thread::yield_now();
+            give_way();
             found
         };
         let found: Vec<Found> = nodes.par_iter().with_min_len(4).map_init(Scratch::default, find).collect();

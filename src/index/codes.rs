@@ -4,6 +4,7 @@ use super::blocks::Block;
 use super::kernels::{DotCodes, kernels, prefetch};
 use super::pages::vec_in_large_pages;
 use super::scorer::Scorer;
+use super::threads::giving_way;
 
 /// Components are rounded to whole multiples of a step, -127 to 127 of them. One step for all vectors, so that the
 /// dot products of codes are in the order of the cosines, but for rounding: for a step s and d dimensions, a product of
@@ -45,7 +46,7 @@ impl Codes {
         let step = greatest.max(f32::MIN_POSITIVE) / LEVELS;
         let mut codes = Self::scaled(dimensions, vectors.clone(), Scale { step, error: 0.0 });
         let off = |(at, vector)| distance(vector, codes.code(at), step);
-        codes.scale.error = (0..).zip(vectors).map(off).fold(0.0, f32::max);
+        codes.scale.error = giving_way((0..).zip(vectors)).map(off).fold(0.0, f32::max);
         codes
     }
 
@@ -57,7 +58,7 @@ impl Codes {
     ) -> Self {
         let width = dimensions.div_ceil(Block::BYTES);
         let mut blocks = vec_in_large_pages(vectors.clone().count() * width);
-        vectors.for_each(|vector| encode(vector, scale.step, &mut blocks));
+        giving_way(vectors).for_each(|vector| encode(vector, scale.step, &mut blocks));
         Self { blocks, width, scale }
     }
 
@@ -104,7 +105,7 @@ impl Codes {
     /// The same codes in another order: the n-th is what `order[n]` was.
     pub(super) fn reordered(&self, order: &[u32]) -> Self {
         let mut blocks = vec_in_large_pages(self.blocks.len());
-        order.iter().for_each(|at| blocks.extend_from_slice(self.code(*at)));
+        giving_way(order.iter()).for_each(|at| blocks.extend_from_slice(self.code(*at)));
         Self { blocks, ..*self }
     }
 

@@ -6,6 +6,7 @@ use super::builder::{self, Plan};
 use super::layers::{Layer, Layers, MOST_ENTRIES};
 use super::links::at_most;
 use super::scorer::Scorer;
+use super::threads::give_way;
 
 /// So much of the highest layer must be left: what it led to is hard to find without it.
 const LEFT_OF_HIGHEST: f64 = 0.75;
@@ -112,8 +113,7 @@ impl<'a> Heir<'a> {
             let left: Vec<(u32, u32)> =
                 (0..older.len() as u32).filter_map(|was| Some((was, self.places[was as usize]?))).collect();
             let links = |(was, node): &(u32, u32)| {
-                // As in an insertion, the core goes to whoever waits for it.
-                std::thread::yield_now();
+                give_way();
                 self.links(older, *was, *node, scorer_of)
             };
             let links: Vec<Vec<u32>> = left.par_iter().with_min_len(64).map(links).collect();

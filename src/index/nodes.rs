@@ -4,6 +4,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 use ndarray::ArrayView2;
 
+use super::threads::giving_way;
+
 /// The rows of each node.
 #[derive(Debug, PartialEq)]
 pub(super) struct Nodes {
@@ -19,7 +21,8 @@ impl Nodes {
     /// Gathers the rows of equal vectors, fewer than 2³² rows. Nodes are in the order of their first row.
     pub(super) fn new(matrix: ArrayView2<'_, f32>) -> Self {
         let vector = |row: u32| matrix.row(row as usize).to_slice().unwrap_or_default();
-        let mut hashed: Vec<(u64, u32)> = (0..matrix.nrows() as u32).map(|row| (hash(vector(row)), row)).collect();
+        let mut hashed: Vec<(u64, u32)> =
+            giving_way(0..matrix.nrows() as u32).map(|row| (hash(vector(row)), row)).collect();
         hashed.sort_unstable();
         // The nodes of each hash: nearly always one.
         let mut groups: Vec<Vec<u32>> = Vec::new();

@@ -20,6 +20,7 @@ use super::flat_graph::FlatGraph;
 use super::pages::vec_in_large_pages;
 use super::scorer::row_of;
 use super::settings::Settings;
+use super::threads::giving_way;
 use super::vectors::Vectors;
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
@@ -93,7 +94,7 @@ impl Segment {
         graph: Option<FlatGraph>,
     ) -> Self {
         let mut shared = Shared::default();
-        let rows: Vec<Row> = rows.into_iter().map(|row| shared.row(row)).collect();
+        let rows: Vec<Row> = giving_way(rows.into_iter()).map(|row| shared.row(row)).collect();
         let attributes = AttributeIndex::new(&rows);
         let coded = settings.compressed && graph.is_none() && rows.len() >= CODED_FROM;
         let codes = coded.then(|| {
@@ -269,7 +270,7 @@ fn in_order(dimensions: usize, mut coming: Vec<UnitRow<'_>>) -> Result<(Vec<Row>
     }
     let mut components = vec_in_large_pages(coming.len() * dimensions);
     let mut rows = Vec::with_capacity(coming.len());
-    for (row, vector) in coming {
+    for (row, vector) in giving_way(coming.into_iter()) {
         components.extend_from_slice(&vector);
         rows.push(row);
     }

@@ -1,6 +1,6 @@
 //! The threads of work that nobody waits for, such as graphs that are built: their own, and behind all others.
 
-use std::thread::available_parallelism;
+use std::thread::{self, available_parallelism};
 
 use rayon::ThreadPoolBuilder;
 
@@ -35,6 +35,21 @@ pub(super) fn build<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Sen
 /// Where the system gives no thread.
 pub fn in_background<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
     build(&Settings { build_threads: 1, ..Settings::DEFAULT }, work)
+}
+
+/// Lets a thread that waits for this core have it now, not at the end of a slice of some milliseconds.
+pub(super) fn give_way() {
+    thread::yield_now();
+}
+
+/// The same items, giving way after some of them: each takes some microseconds.
+pub(super) fn giving_way<I: Iterator>(items: I) -> impl Iterator<Item = I::Item> {
+    items.enumerate().map(|(at, item)| {
+        if at % 32 == 31 {
+            give_way();
+        }
+        item
+    })
 }
 
 /// Where threads have priorities of their own, gives this one a low one; a system that refuses builds with the usual one.

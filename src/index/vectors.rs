@@ -8,6 +8,10 @@ use memmap2::{Advice, Mmap};
 use ndarray::{Array2, ArrayView2};
 
 use super::pages::vec_in_large_pages;
+use super::threads::give_way;
+
+/// So many bytes are written at once.
+const PIECE: usize = 1 << 18;
 
 /// Rows × dimensions, contiguous, row after row.
 pub(super) enum Vectors {
@@ -52,7 +56,11 @@ impl Vectors {
     pub(super) fn on_disk(&self, folder: &Path) -> io::Result<Self> {
         let matrix = self.view();
         let mut file = tempfile::tempfile_in(folder)?;
-        file.write_all(bytemuck::cast_slice(matrix.to_slice().unwrap_or_default()))?;
+        let bytes: &[u8] = bytemuck::cast_slice(matrix.to_slice().unwrap_or_default());
+        for piece in bytes.chunks(PIECE) {
+            file.write_all(piece)?;
+            give_way();
+        }
         // SAFETY: what is mapped must not change or shrink while it is mapped. The file has no name, and its only handle
         // ends here, so that nobody else can open it; nothing writes through the map.
         let map = Arc::new(unsafe { Mmap::map(&file)? });
@@ -77,7 +85,9 @@ mod tests {
     #[test]
     fn vectors_on_the_disk_are_the_same_and_leave_no_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        for matrix in [arr2(&[[0.5_f32, -1.0, 3.25], [f32::MIN_POSITIVE, 0.0, 7.0]]), Array2::zeros((0, 3))] {
+        let larger_than_a_piece = Array2::from_shape_fn((PIECE / 8, 3), |(row, column)| (3 * row + column) as f32);
+        let few = arr2(&[[0.5_f32, -1.0, 3.25], [f32::MIN_POSITIVE, 0.0, 7.0]]);
+        for matrix in [few, Array2::zeros((0, 3)), larger_than_a_piece] {
             let memory = Vectors::Memory(matrix);
             let disk = memory.on_disk(folder.path()).expect("room for it");
             assert_eq!(disk.view(), memory.view());
