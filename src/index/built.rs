@@ -142,7 +142,7 @@ impl Rebuild {
     pub fn run(self) -> Result<Built, IndexError> {
         let parts = &self.base.parts[self.from..];
         // Copying rows takes long, too, and is nobody's hurry.
-        let segment = threads::build(&self.settings, || {
+        let segment = threads::build_at_leisure(&self.settings, || {
             let rows: Vec<UnitRow<'_>> = parts.iter().flat_map(Part::live_unit_rows).collect();
             match parts.iter().max_by_key(|part| part.live()).filter(|_| self.in_haste) {
                 Some(Part { segment, dead }) => {

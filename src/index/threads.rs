@@ -1,6 +1,8 @@
-//! The threads of work that nobody waits for, such as graphs that are built: their own, and behind all others.
+//! The threads of long work, such as graphs that are built: their own, and behind all others.
 
+use std::cell::Cell;
 use std::thread::{self, available_parallelism};
+use std::time::Duration;
 
 use rayon::ThreadPoolBuilder;
 
@@ -10,6 +12,16 @@ use super::settings::Settings;
 /// So far behind the process's other threads that these get nine tenths of a core that both want (`man 7 sched`).
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
+/// So often a thread gives way, where nobody waits for its work, before it rests: some half a millisecond.
+const TIMES: u32 = 8;
+/// A core that becomes free takes over a thread that waits for another one, which it does not while it has work, however
+/// far behind that is.
+const REST: Duration = Duration::from_micros(50);
+
+thread_local! {
+    /// How often this thread has given way since it last rested, if it does work that nobody waits for.
+    static SINCE_REST: Cell<Option<u32>> = const { Cell::new(None) };
+}
 
 /// Does the work of a build on threads of its own, as many as the settings say or else half as many as there are cores, so
 /// that searches find one free; on the present ones where it is part of such work already.
@@ -17,16 +29,15 @@ const NICE: i32 = 10;
 /// # Errors
 /// Where the system gives no threads.
 pub(super) fn build<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
-    if rayon::current_thread_index().is_some() {
-        return Ok(work());
-    }
-    let threads = match settings.build_threads {
-        0 => available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
-        given => given,
-    };
-    let pool = ThreadPoolBuilder::new().num_threads(threads);
-    let pool = pool.thread_name(|at| format!("graph builder {at}")).start_handler(|_| step_back());
-    Ok(pool.build().map_err(IndexError::Threads)?.install(work))
+    on_threads(settings, false, work)
+}
+
+/// The same for what nobody waits for: its threads rest again and again.
+///
+/// # Errors
+/// As [`build`].
+pub(super) fn build_at_leisure<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
+    on_threads(settings, true, work)
 }
 
 /// Does work that nobody waits for on a thread behind all others of the process.
@@ -34,12 +45,34 @@ pub(super) fn build<T: Send>(settings: &Settings, work: impl FnOnce() -> T + Sen
 /// # Errors
 /// Where the system gives no thread.
 pub fn in_background<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
-    build(&Settings { build_threads: 1, ..Settings::DEFAULT }, work)
+    build_at_leisure(&Settings { build_threads: 1, ..Settings::DEFAULT }, work)
+}
+
+fn on_threads<T: Send>(settings: &Settings, rests: bool, work: impl FnOnce() -> T + Send) -> Result<T, IndexError> {
+    if rayon::current_thread_index().is_some() {
+        return Ok(work());
+    }
+    let threads = match settings.build_threads {
+        0 => available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        given => given,
+    };
+    let start = move |_| {
+        step_back();
+        SINCE_REST.set(rests.then_some(0));
+    };
+    let pool = ThreadPoolBuilder::new().num_threads(threads);
+    let pool = pool.thread_name(|at| format!("graph builder {at}")).start_handler(start);
+    Ok(pool.build().map_err(IndexError::Threads)?.install(work))
 }
 
 /// Lets a thread that waits for this core have it now, not at the end of a slice of some milliseconds.
 pub(super) fn give_way() {
     thread::yield_now();
+    let Some(times) = SINCE_REST.get() else { return };
+    if times == TIMES {
+        thread::sleep(REST);
+    }
+    SINCE_REST.set(Some((times + 1) % (TIMES + 1)));
 }
 
 /// The same items, giving way after some of them: each takes some microseconds.
