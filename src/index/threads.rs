@@ -77,8 +77,9 @@ pub(super) fn give_way() {
 
 /// The same items, giving way after some of them: each takes some microseconds.
 pub(super) fn giving_way<I: Iterator>(items: I) -> impl Iterator<Item = I::Item> {
+    const EVERY: usize = 32;
     items.enumerate().map(|(at, item)| {
-        if at % 32 == 31 {
+        if at % EVERY == EVERY - 1 {
             give_way();
         }
         item
