@@ -23,7 +23,7 @@ use super::flat_graph::{FlatGraph, Shape};
 use super::segment::{CODED_FROM, Segment};
 use super::settings::Settings;
 use super::threads::give_way;
-use super::vectors::Vectors;
+use super::vectors::{PIECE, Vectors};
 use crate::domain::{EmbeddingId, EntityRef, Revision};
 
 /// The ending of a file that is not whole yet.
@@ -31,8 +31,6 @@ pub const UNFINISHED: &str = "writing";
 
 const MAGIC: [u8; 8] = *b"KINDREDS";
 const FORMAT: u32 = 2;
-/// So many bytes are hashed and written at once.
-const PIECE: usize = 1 << 18;
 const DIGEST: usize = blake3::OUT_LEN;
 /// Where the head begins: behind the magic and its own length.
 const HEAD_AT: usize = MAGIC.len() + size_of::<u32>();
@@ -231,7 +229,7 @@ fn read_row(from: &mut Reader<'_>) -> Result<Row, IndexError> {
     Ok(Row { id, entity, source_field, version, chunk_index, labels, occurred_at })
 }
 
-/// Hashes what goes through it, which is many times as fast where much comes at once.
+/// Hashes what goes through it. Much should come at once: blake3 takes many blocks of it together then.
 struct Hashed<W> {
     inner: W,
     hasher: blake3::Hasher,

@@ -10,8 +10,8 @@ use ndarray::{Array2, ArrayView2};
 use super::pages::vec_in_large_pages;
 use super::threads::give_way;
 
-/// So many bytes are written at once.
-const PIECE: usize = 1 << 18;
+/// So many bytes are written at once, before others get their turn.
+pub(super) const PIECE: usize = 1 << 18;
 
 /// Rows × dimensions, contiguous, row after row.
 pub(super) enum Vectors {
