@@ -47,6 +47,7 @@ impl Wanted {
 }
 
 /// Unit vectors.
+#[derive(Clone)]
 pub(crate) struct Data {
     pub(crate) dimensions: usize,
     pub(crate) rows: Vec<Vec<f32>>,
@@ -150,7 +151,7 @@ fn clusters(count: usize, dimensions: usize, random: &mut StdRng) -> Vec<Vec<f32
 }
 
 /// Vectors on the way from one to another, and somewhat beside it.
-fn mixed(vectors: &[Vec<f32>], count: usize, random: &mut StdRng) -> Vec<Vec<f32>> {
+pub(crate) fn mixed(vectors: &[Vec<f32>], count: usize, random: &mut StdRng) -> Vec<Vec<f32>> {
     let one = |random: &mut StdRng| {
         let (from, to) = (random.random_range(0..vectors.len()), random.random_range(0..vectors.len()));
         let share: f32 = random.random_range(0.0..0.5);

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-use kindred::domain::{EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector};
+use kindred::domain::{
+    Delta, EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector,
+};
 use kindred::index::{Builder, Built, Found, IndexReader, PartitionKey, PartitionView, Settings, open};
 use uuid::Uuid;
 
@@ -45,31 +47,77 @@ impl fmt::Display for Kind {
     }
 }
 
+impl Kind {
+    fn settings(self, threads: usize) -> Settings {
+        Settings {
+            build_threads: threads,
+            builder: self.builder,
+            compressed: self.compressed,
+            exact_below: 1,
+            ..Settings::default()
+        }
+    }
+
+    fn put_vectors(self, built: &mut Built) {
+        if self.vectors_on_disk {
+            built.move_vectors_to_disk(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+        }
+    }
+}
+
 impl KindredIndex {
     /// Builds it and says what that took.
     pub(crate) fn build(data: &Data, kind: Kind, threads: usize) -> Self {
-        let settings = Settings {
-            build_threads: threads,
-            builder: kind.builder,
-            compressed: kind.compressed,
-            exact_below: 1,
-            ..Settings::default()
-        };
+        let settings = kind.settings(threads);
         let (mut writer, reader) = open(settings);
-        let key = PartitionKey { organization: OrganizationId(Uuid::nil()), model: "bench".parse().unwrap() };
-        let entries: Vec<Entry> = data.rows.iter().enumerate().map(|(at, vector)| entry(at, vector)).collect();
+        let key = key();
+        let entries = entries(&data.rows, 0);
         let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
         let begun = process_cpu_seconds();
         let mut built = Built::build(&settings, &key, data.dimensions, entries, Revision(1)).unwrap();
-        if kind.vectors_on_disk {
-            built.move_vectors_to_disk(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
-        }
+        kind.put_vectors(&mut built);
         let seconds = process_cpu_seconds() - begun;
         let now = Instant::now();
         writer.publish(built, now);
         let raw = (data.rows.len() * data.dimensions * size_of::<f32>()) as f64;
         let curve = Curve::built(&kind.to_string(), seconds, Some(reader.status()[0].bytes as f64 / raw));
         Self { view: reader.partition(&key, now).unwrap(), settings, curve, rows, _reader: reader }
+    }
+
+    /// Says what rebuilds take that the last of the rows come with, so many at once, as they do where others write.
+    pub(crate) fn grow(data: &Data, kind: Kind, threads: usize) {
+        let settings = kind.settings(threads);
+        let (old, fresh) = data.rows.split_at(data.rows.len() - GROWTHS * settings.tail_limit);
+        let (mut writer, reader) = open(settings);
+        let (key, now) = (key(), Instant::now());
+        let mut built = Built::build(&settings, &key, data.dimensions, entries(old, 0), Revision(1)).unwrap();
+        kind.put_vectors(&mut built);
+        drop(writer.publish(built, now));
+        for (round, fresh) in fresh.chunks(settings.tail_limit).enumerate() {
+            let coming = entries(fresh, old.len() + round * settings.tail_limit);
+            let delta = |entry: Entry| Delta {
+                entity: entry.entity.clone(),
+                source_field: entry.source_field.clone(),
+                entries: vec![entry],
+            };
+            let deltas = coming.into_iter().map(delta).collect();
+            writer.apply(&key, deltas, Revision(2 + round as i64), now).unwrap();
+            let rebuild = writer.rebuild_due(&key, now).unwrap();
+            let begun = process_cpu_seconds();
+            let mut built = rebuild.run().unwrap();
+            kind.put_vectors(&mut built);
+            let seconds = process_cpu_seconds() - begun;
+            println!("{kind}: {} rows, {} of them new: {seconds:.3} CPU s", built.rows(), settings.tail_limit);
+            drop(writer.install(built, now));
+        }
+        let rows = entries(&data.rows, 0).iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
+        let curve = Curve::built(&format!("{kind}, grown"), 0.0, None);
+        let view = reader.partition(&key, now).unwrap();
+        let mut grown = Self { view, settings, curve, rows, _reader: reader };
+        let truth = grown.truth(&data.queries);
+        for ef in [16, 32, 64, 128, 256] {
+            print_search(&format!("{kind}, grown"), grown.round(ef, data, &truth));
+        }
     }
 
     /// The vectors that were found, by their number.
@@ -117,6 +165,18 @@ impl Index for KindredIndex {
         let recall = recall(&found.iter().map(|found| self.numbers(found)).collect(), truth);
         Point { ef, recall, times }
     }
+}
+
+/// So many rebuilds are measured one after the other.
+const GROWTHS: usize = 4;
+
+fn key() -> PartitionKey {
+    PartitionKey { organization: OrganizationId(Uuid::nil()), model: "bench".parse().unwrap() }
+}
+
+/// Vectors as entries, numbered from `first`.
+fn entries(vectors: &[Vec<f32>], first: usize) -> Vec<Entry> {
+    (first..).zip(vectors).map(|(at, vector)| entry(at, vector)).collect()
 }
 
 /// A tag is on one of so many rows.

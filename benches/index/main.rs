@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo bench --bench index -- [--texts FILE] [--full] [--threads N] [--picture FILE.svg]
 //! cargo bench --bench index -- [--rows N] [--dimensions D] [--queries N] [--vectors FILE | --texts FILE] [--mixed N]
-//!     [--threads N] [--builder own|hnsw_rs] [--uncompressed] [--in-memory] [--filters] [--hnsw-rs] [--hnswlib]
+//!     [--threads N] [--builder own|hnsw_rs] [--uncompressed] [--in-memory] [--filters] [--growth] [--hnsw-rs] [--hnswlib]
 //! ```
 //!
 //! The first form measures a suite of sets with all peers in the same run, `--full` a larger one, and draws recall against
@@ -44,6 +44,9 @@ fn measure(set: &Set, threads: usize) -> Vec<Curve> {
     let data = data::Data::new(&set.wanted);
     let (rows, queries, by) = (data.rows.len(), data.queries.len(), kindred::index::instructions());
     println!("\n{}: {rows} vectors of {} dimensions, {queries} queries, by {by}", set.name, data.dimensions);
+    if set.growth {
+        KindredIndex::grow(&data, set.kinds[0], threads);
+    }
     let first = KindredIndex::build(&data, set.kinds[0], threads);
     let truth = first.truth(&data.queries);
     if set.filters {

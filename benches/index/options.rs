@@ -25,6 +25,7 @@ pub(crate) struct Set {
     pub(crate) wanted: Wanted,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) filters: bool,
+    pub(crate) growth: bool,
     pub(crate) hnsw_rs: bool,
     pub(crate) hnswlib: bool,
 }
@@ -39,6 +40,7 @@ impl Options {
             wanted: Wanted::new(50_000),
             kinds: vec![DEFAULT],
             filters: false,
+            growth: false,
             hnsw_rs: false,
             hnswlib: false,
         };
@@ -64,6 +66,7 @@ impl Options {
                 "--uncompressed" => own.kinds[0].compressed = false,
                 "--in-memory" => own.kinds[0].vectors_on_disk = false,
                 "--filters" => own.filters = true,
+                "--growth" => own.growth = true,
                 "--hnsw-rs" => own.hnsw_rs = true,
                 "--hnswlib" => own.hnswlib = true,
                 // What cargo gives to every bench.
@@ -85,6 +88,7 @@ fn suite(wanted: &Wanted, full: bool) -> Vec<Set> {
         Set {
             name: name.to_owned(),
             filters: wanted.mixed.is_none() && !large,
+            growth: false,
             kinds: if large { vec![DEFAULT] } else { vec![DEFAULT, uncompressed] },
             hnsw_rs: rows <= LARGEST,
             hnswlib: true,

@@ -11,14 +11,19 @@ use kindred::grpc::proto::{
     UpsertEmbeddingsRequest, Vector, search_request,
 };
 use kindred::index::Settings;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::task::JoinSet;
 use tonic::Request;
 use tonic::transport::Channel;
 
 use crate::K;
-use crate::data::Data;
-use crate::machine::{SLICE, Slice, quietest};
+use crate::data::{Data, mixed};
+use crate::machine::{SLICE, Slice, longest, quietest};
 use crate::server::Child;
+
+/// So long is searched before it counts.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What a load of searches came to.
 #[derive(Debug, Clone, Copy)]
@@ -172,17 +177,17 @@ impl Client {
 
     /// So many callers upsert one row at a time by the unary call, under numbers from `first` on: rows a second.
     pub(crate) async fn upsert_singly(&self, data: &Data, first: usize, callers: usize, seconds: u64) -> f64 {
-        let rows = Arc::new(data.rows.clone());
+        let data = Arc::new(data.clone());
         let until = Instant::now() + Duration::from_secs(seconds);
         let mut writing = JoinSet::new();
         for caller in 0..callers {
-            let (client, rows) = (self.clone(), rows.clone());
+            let (client, data) = (self.clone(), data.clone());
             writing.spawn(async move {
                 let mut service = EmbeddingServiceClient::new(client.channel.clone());
                 let mut written = 0;
                 while Instant::now() < until {
-                    let at = caller + written * callers;
-                    let draft = draft((first + at) as u128, rows[at % rows.len()].clone());
+                    let number = first + caller + written * callers;
+                    let draft = draft(number as u128, fresh(&data, number as u64));
                     let request = client.request(UpsertEmbeddingRequest { draft: Some(draft) });
                     service.upsert_embedding(request).await.unwrap();
                     written += 1;
@@ -231,9 +236,9 @@ impl Client {
         found as f64 / (data.queries.len() * K) as f64
     }
 
-    /// So many callers search without a pause, after a second of warming up.
+    /// So many callers search without a pause, after warming up.
     pub(crate) async fn load(&self, data: &Data, clients: usize, seconds: u64, server: &Child) -> Load {
-        self.run(data, clients, Duration::from_secs(1)).await;
+        self.run(data, clients, WARM_UP).await;
         let run = async || self.run(data, clients, SLICE).await;
         Load::of(clients, quietest(seconds, run, || server.cpu_seconds()).await)
     }
@@ -249,12 +254,15 @@ impl Client {
         seconds: u64,
         server: &Child,
     ) -> Load {
-        let (endpoint, authorization, rows) = (written.endpoint.clone(), self.authorization.clone(), data.rows.clone());
+        // All of them before, since to make them takes time, too.
+        let most = rate * (longest(seconds) + 2 * WARM_UP.as_secs());
+        let fresh: Vec<Vec<f32>> = (0..most).map(|at| fresh(data, rate << 32 | at)).collect();
+        let (endpoint, authorization) = (written.endpoint.clone(), self.authorization.clone());
         let (done, stop) = tokio::sync::oneshot::channel();
         let writing = std::thread::spawn(move || {
             let write = async {
                 let writer = Self { channel: connected(&endpoint).await, authorization };
-                writer.upsert_evenly(&rows, rate, Duration::from_millis(apart)).await;
+                writer.upsert_evenly(&fresh, rate, Duration::from_millis(apart)).await;
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -270,15 +278,14 @@ impl Client {
         load
     }
 
-    /// Upserts so many vectors a second without an end, so far apart those that come together.
-    async fn upsert_evenly(&self, rows: &[Vec<f32>], rate: u64, apart: Duration) {
+    /// Upserts vectors, so many a second, so far apart those that come together, until there are no more.
+    async fn upsert_evenly(&self, vectors: &[Vec<f32>], rate: u64, apart: Duration) {
         let batch = (rate * apart.as_millis() as u64 / 1_000) as usize;
         let mut tick = tokio::time::interval(apart);
-        for turn in 0.. {
+        for (turn, vectors) in vectors.chunks(batch.max(1)).enumerate() {
             tick.tick().await;
-            let of =
-                |at: usize| (1_000_000 + (turn * batch + at) % 20_000, &rows[(turn * batch + at * 7) % rows.len()]);
-            self.upsert((0..batch).map(of)).await;
+            let number = |at: usize| 1_000_000 + (turn * batch + at) % 20_000;
+            self.upsert(vectors.iter().enumerate().map(|(at, vector)| (number(at), vector))).await;
         }
     }
 
@@ -321,4 +328,9 @@ fn draft(number: u128, values: Vec<f32>) -> Draft {
 
 fn number_of(id: &str) -> usize {
     uuid::Uuid::parse_str(id).unwrap().as_u128() as usize
+}
+
+/// A vector that is like those of the rows and equal to none of them, always the same for a number.
+fn fresh(data: &Data, number: u64) -> Vec<f32> {
+    mixed(&data.rows, 1, &mut StdRng::seed_from_u64(number)).swap_remove(0)
 }

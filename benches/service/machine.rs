@@ -47,6 +47,11 @@ pub(crate) struct Slice {
     pub(crate) stolen: f64,
 }
 
+/// So many seconds, at most, does [`quietest`] take for so many.
+pub(crate) fn longest(seconds: u64) -> u64 {
+    PATIENCE as u64 * seconds
+}
+
 /// Runs for slices until so many were quiet, or three times as many were measured; the quietest of all count.
 pub(crate) async fn quietest(
     seconds: u64,

@@ -1,5 +1,6 @@
 //! Generations that are finished but not shown yet. Making one may take long, so it happens off the async runtime.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use super::error::IndexError;
 use super::segment::{Segment, UnitRow, unit_rows};
 use super::settings::Settings;
 use super::snapshot::{Part, Snapshot};
-use super::threads;
+use super::threads::{self, giving_way};
 use crate::domain::Entry;
 use crate::domain::Revision;
 
@@ -140,15 +141,15 @@ impl Rebuild {
     /// # Errors
     /// None that a partition that was loaded could cause.
     pub fn run(self) -> Result<Built, IndexError> {
-        let parts = &self.base.parts[self.from..];
         // Copying rows takes long, too, and is nobody's hurry.
         let segment = threads::build_at_leisure(&self.settings, || {
-            let rows: Vec<UnitRow<'_>> = parts.iter().flat_map(Part::live_unit_rows).collect();
-            match parts.iter().max_by_key(|part| part.live()).filter(|_| self.in_haste) {
-                Some(Part { segment, dead }) => {
-                    Segment::grown(&self.settings, self.base.dimensions, rows, segment, dead)
+            let mut parts: Vec<&Part> = self.base.parts[self.from..].iter().collect();
+            parts.sort_by_key(|part| Reverse(part.live()));
+            match parts.split_first().filter(|_| self.in_haste) {
+                Some((Part { segment, dead }, others)) => {
+                    Segment::grown(&self.settings, self.base.dimensions, segment, dead, living(others))
                 }
-                None => Segment::sealed(&self.settings, self.base.dimensions, rows),
+                None => Segment::sealed(&self.settings, self.base.dimensions, living(&parts)),
             }
         })??;
         let mut built = Built::new(&self.key, self.base.dimensions, segment, self.base.revision);
@@ -156,4 +157,9 @@ impl Rebuild {
         built.whole = self.from == 0;
         Ok(built)
     }
+}
+
+/// The rows of parts that live.
+fn living<'a>(parts: &[&'a Part]) -> Vec<UnitRow<'a>> {
+    giving_way(parts.iter().flat_map(|part| part.live_unit_rows())).collect()
 }

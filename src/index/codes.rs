@@ -1,5 +1,7 @@
 //! Vectors of one byte a component, for a first look.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use super::blocks::Block;
 use super::kernels::{DotCodes, kernels, prefetch};
 use super::pages::vec_in_large_pages;
@@ -60,6 +62,44 @@ impl Codes {
         let mut blocks = vec_in_large_pages(vectors.clone().count() * width);
         giving_way(vectors).for_each(|vector| encode(vector, scale.step, &mut blocks));
         Self { blocks, width, scale }
+    }
+
+    /// The codes of so many vectors, of which some have one here already, as `was` says, by the same scale; `None` where
+    /// another one has a component that this scale does not reach. `vector` is asked for those only.
+    pub(super) fn going_on<'a>(
+        &self,
+        vectors: usize,
+        was: impl Fn(u32) -> Option<u32>,
+        vector: impl Fn(u32) -> &'a [f32],
+    ) -> Option<Self> {
+        let Scale { step, mut error } = self.scale;
+        let mut blocks = vec_in_large_pages(vectors * self.width);
+        for at in giving_way(0..vectors as u32) {
+            match was(at) {
+                Some(was) => blocks.extend_from_slice(self.code(was)),
+                None => {
+                    let (vector, begin) = (vector(at), blocks.len());
+                    if greatest(vector) > LEVELS * step {
+                        return None;
+                    }
+                    encode(vector, step, &mut blocks);
+                    error = error.max(distance(vector, &blocks[begin..], step));
+                }
+            }
+        }
+        Some(Self { blocks, width: self.width, scale: Scale { step, error } })
+    }
+
+    /// A hash of a vector's code.
+    pub(super) fn hash_of(&self, at: u32) -> u64 {
+        hash(self.code(at))
+    }
+
+    /// The hash that a vector's code by this scale has.
+    pub(super) fn hash_of_vector(&self, vector: &[f32], code: &mut Vec<Block>) -> u64 {
+        code.clear();
+        encode(vector, self.scale.step, code);
+        hash(code)
     }
 
     pub(super) fn scale(&self) -> Scale {
@@ -127,6 +167,13 @@ fn encode(vector: &[f32], step: f32, blocks: &mut Vec<Block>) {
         }
         blocks.push(block);
     }
+}
+
+fn hash(code: &[Block]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let eight = code.iter().flat_map(|block| block.0.as_chunks().0);
+    eight.for_each(|bytes| hasher.write_u64(u64::from_ne_bytes(bytes.map(|byte| byte as u8))));
+    hasher.finish()
 }
 
 /// Values that are kept apart while components are gone through, so that the compiler takes many at once.
@@ -231,6 +278,30 @@ mod tests {
                 prop_assert!((exact - f64::from(codes.scorer(&query).score(at))).abs() <= most as f64);
             }
         }
+    }
+
+    #[test]
+    fn codes_that_go_on_are_those_of_all_vectors_by_the_same_scale() {
+        let vectors: Vec<Vec<f32>> =
+            (0..7).map(|seed| unit(crate::index::samples::vector(seed, 70)).into_inner()).collect();
+        let dots = |codes: &Codes| (0..7).map(|at| codes.code(at).to_vec()).collect::<Vec<_>>();
+        let older = Codes::new(70, [&vectors[3], &vectors[6], &vectors[0]].into_iter().map(Vec::as_slice));
+        let was = |at: u32| [Some(2), None, None, Some(0), None, None, None][at as usize];
+        let vector = |at: u32| vectors[at as usize].as_slice();
+        let reaches = vectors.iter().all(|vector| greatest(vector) <= LEVELS * older.scale.step);
+        let going_on = older.going_on(7, was, vector);
+        assert_eq!(going_on.is_some(), reaches);
+
+        let wide = Scale { step: 1.0 / LEVELS, error: 0.0 };
+        let older = Codes::scaled(70, [&vectors[3], &vectors[6], &vectors[0]].into_iter().map(Vec::as_slice), wide);
+        let going_on = older.going_on(7, was, vector).expect("no component is greater than 1");
+        let all = Codes::scaled(70, vectors.iter().map(Vec::as_slice), wide);
+        assert_eq!(dots(&going_on), dots(&all));
+        let most =
+            [1, 2, 4, 5, 6].map(|at| distance(vector(at), all.code(at), wide.step)).into_iter().fold(0.0, f32::max);
+        assert_eq!(going_on.scale.error, most, "of those that came");
+        assert_eq!(older.hash_of_vector(vector(3), &mut Vec::new()), older.hash_of(0));
+        assert_ne!(older.hash_of_vector(vector(4), &mut Vec::new()), older.hash_of(0));
     }
 
     #[test]

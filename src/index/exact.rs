@@ -1,14 +1,13 @@
 //! The exact scan: recall 1, at the price of looking at every row that is admitted.
 
-use ndarray::ArrayView2;
-
 use super::admission::Admission;
 use super::codes::{CodeScorer, Codes};
 use super::cosine::cosine;
 use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::kernels::prefetch;
 use super::nodes::Nodes;
-use super::scorer::{Scorer, row_of};
+use super::scorer::Scorer;
+use super::vectors::VectorsView;
 use super::walk::{Candidate, Pool};
 
 /// So many rows ahead are announced before they are scored: those that a filter admits lie here and there.
@@ -18,9 +17,9 @@ const DENSE: f64 = 0.5;
 /// Of fewer rows there is no first look.
 const FEW: usize = 64;
 
-/// Scans a matrix of unit vectors, one a row, contiguous.
+/// Scans unit vectors.
 pub(super) struct Exact<'a> {
-    pub(super) matrix: ArrayView2<'a, f32>,
+    pub(super) vectors: VectorsView<'a>,
     /// Codes of the rows' vectors, where there are some: they tell most of the rows that cannot be among the best.
     pub(super) codes: Option<RowCodes<'a>>,
     /// Rows that score less are passed over, which is cheaper than to find and to drop them.
@@ -66,9 +65,9 @@ impl Exact<'_> {
         let mut ahead = rows.clone().skip(AHEAD);
         rows.map(move |row| {
             if let Some(ahead) = ahead.next() {
-                prefetch(row_of(self.matrix, ahead));
+                prefetch(self.vectors.row(ahead));
             }
-            (row, cosine(query, row_of(self.matrix, row)))
+            (row, cosine(query, self.vectors.row(row)))
         })
     }
 

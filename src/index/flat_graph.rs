@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +20,10 @@ use super::kernels::prefetch;
 use super::layers::{Layer, Layers};
 use super::links::reach_all;
 use super::nodes::Nodes;
-use super::scorer::{FullScorer, Scorer, row_of};
+use super::scorer::{FullScorer, Scorer};
 use super::settings::{Builder, Settings};
 use super::threads;
-use super::vectors::Vectors;
+use super::vectors::{Vectors, VectorsView};
 use super::walk::{Candidate, Pool, Scratch, Wanted, descend, walk, walk_for};
 
 /// Candidates weighed in the layers above the lowest. The paper takes 1; a few more find a way where the best one is at a
@@ -73,11 +72,12 @@ impl FlatGraph {
     }
 
     fn build_here(vectors: Arc<Vectors>, settings: &Settings, older: Option<(&Self, &[Option<u32>])>) -> Self {
-        let matrix = vectors.view();
-        let nodes = Nodes::new(matrix);
+        let view = vectors.view();
+        let nodes =
+            older.and_then(|(older, rows)| older.nodes_going_on(rows, view)).unwrap_or_else(|| Nodes::new(view));
         let m = settings.m.clamp(2, 256);
         let plan = Plan { m, ef: settings.ef_construction.max(m), upper_ef: UPPER_EF };
-        let vector = |node: u32| row_of(matrix, nodes.first_row(node));
+        let vector = |node: u32| view.row(nodes.first_row(node));
         let all = 0..nodes.len() as u32;
         let (start, order, levels) = match settings.builder {
             Builder::HnswRs => {
@@ -92,22 +92,23 @@ impl FlatGraph {
             }
         };
         let nodes = nodes.reordered(&order);
-        let vector = |node: u32| row_of(matrix, nodes.first_row(node));
-        // Going on from a graph takes it for granted that codes do still what they did then.
-        let as_before = match (&start, older) {
-            (Start::Older(_), Some((older, _))) => Some(older.codes.is_some()),
-            _ => None,
+        let vector = |node: u32| view.row(nodes.first_row(node));
+        let coded = || Codes::new(view.dimensions(), all.clone().map(vector));
+        let codes = match (&start, older) {
+            // Going on from a graph takes it for granted that codes do still what they did then.
+            (Start::Older(heir), Some((older, _))) => {
+                let codes = older.codes.as_ref().filter(|_| settings.compressed);
+                codes.map(|codes| codes.going_on(nodes.len(), |node| heir.was(node), vector).unwrap_or_else(coded))
+            }
+            _ => settings.compressed.then(coded).filter(|codes| tell_apart(codes, view, &nodes)),
         };
-        let coded = settings.compressed && as_before.unwrap_or(true);
-        let codes = coded.then(|| Codes::new(matrix.ncols(), all.map(vector)));
-        let codes = codes.filter(|codes| as_before.is_some() || tell_apart(codes, matrix, &nodes));
         let since = match &start {
             Start::Older(heir) => heir.since(),
             Start::Nothing | Start::Built(_) => 0,
         };
         let layers = match &codes {
             Some(codes) => finish(start, &levels, &plan, &|node| codes.scorer(codes.code(node))),
-            None => finish(start, &levels, &plan, &|node| FullScorer::new(matrix, &nodes, vector(node))),
+            None => finish(start, &levels, &plan, &|node| FullScorer::new(view, &nodes, vector(node))),
         };
         let order = layers.breadth_first();
         let codes = codes.map(|codes| codes.reordered(&order));
@@ -117,6 +118,19 @@ impl FlatGraph {
     /// Whether it went on from an older one, rather than being built from nothing.
     pub(super) fn is_grown(&self) -> bool {
         self.since > 0
+    }
+
+    /// The nodes of rows that go on from its own, as [`FlatGraph::grown`] has them. Vectors that are equal have equal codes,
+    /// so that those of older rows need not be looked at; `None` where it has no codes.
+    fn nodes_going_on(&self, rows: &[Option<u32>], vectors: VectorsView<'_>) -> Option<Nodes> {
+        let codes = self.codes.as_ref()?;
+        let mut was = vec![None; vectors.len()];
+        (0..).zip(rows).for_each(|(row, place)| _ = place.map(|place| was[place as usize] = Some(row)));
+        let mut code = Vec::new();
+        Some(Nodes::by_hash(vectors, |row| match was[row as usize] {
+            Some(was) => codes.hash_of(self.nodes.of_row(was)),
+            None => codes.hash_of_vector(vectors.row(row), &mut code),
+        }))
     }
 
     /// Where its nodes are among other nodes, by where its rows are among theirs.
@@ -228,11 +242,11 @@ impl FlatGraph {
     /// The `k` best admitted rows of the candidates, by their vectors as they are.
     fn rescored(&self, query: &[f32], k: usize, admission: &Admission<'_>, candidates: &[Candidate]) -> Vec<Scored> {
         const AHEAD: usize = 3;
-        let matrix = self.vectors.view();
+        let view = self.vectors.view();
         // Where vectors lie is looked up for all at once: nothing waits for it then.
         let placed: Vec<(u32, &[f32])> = candidates
             .iter()
-            .map(|candidate| (candidate.node(), row_of(matrix, self.nodes.first_row(candidate.node()))))
+            .map(|candidate| (candidate.node(), view.row(self.nodes.first_row(candidate.node()))))
             .collect();
         placed.iter().take(AHEAD).for_each(|(_, vector)| prefetch(vector));
         let scored = placed.iter().enumerate().flat_map(|(at, (node, vector))| {
@@ -288,15 +302,15 @@ impl FlatGraph {
         shape: &Shape,
         mut read: impl FnMut(usize) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
-        let matrix = vectors.view();
-        let nodes = Nodes::read(matrix.nrows(), shape.nodes, &mut read)?;
+        let view = vectors.view();
+        let nodes = Nodes::read(view.len(), shape.nodes, &mut read)?;
         let layers = shape.layers.iter().map(|(degree, nodes)| Layer::read(*nodes, *degree, &mut read));
         let layers = Layers(layers.collect::<Result<_, E>>()?);
         let codes = match shape.coded {
             true => {
                 let scale = Scale::from_bits(read(2)?.try_into().unwrap_or_default());
-                let vector = |node: u32| row_of(matrix, nodes.first_row(node));
-                Some(Codes::scaled(matrix.ncols(), (0..nodes.len() as u32).map(vector), scale))
+                let vector = |node: u32| view.row(nodes.first_row(node));
+                Some(Codes::scaled(view.dimensions(), (0..nodes.len() as u32).map(vector), scale))
             }
             false => None,
         };
@@ -317,12 +331,12 @@ impl Graph for FlatGraph {
 /// Whether codes tell near vectors from far ones: for a sample of nodes, whether the nearest by their vectors are among
 /// those that a first look by codes would keep. They are not where vectors lie closer together than the codes' step, as
 /// in few dimensions or in tight clusters.
-fn tell_apart(codes: &Codes, matrix: ArrayView2<'_, f32>, nodes: &Nodes) -> bool {
+fn tell_apart(codes: &Codes, vectors: VectorsView<'_>, nodes: &Nodes) -> bool {
     const SAMPLE: usize = 32;
     const NEAREST: usize = 10;
     const ENOUGH: f64 = 0.98;
     let missed = |node: u32| {
-        let full = FullScorer::new(matrix, nodes, row_of(matrix, nodes.first_row(node)));
+        let full = FullScorer::new(vectors, nodes, vectors.row(nodes.first_row(node)));
         let nearest = nearest(&full, nodes.len(), NEAREST);
         let by_codes = nearest_by_codes(codes, node, nodes.len());
         let missed = nearest.best().iter().filter(|near| !by_codes.contains(&near.node())).count();

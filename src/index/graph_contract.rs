@@ -80,9 +80,10 @@ proptest! {
 
         let floor = floor_at.and_then(|at| expected.get(at)).map_or(NO_FLOOR, |(_, score)| *score);
         let above: Vec<Scored> = expected.iter().copied().filter(|(_, score)| *score >= floor).collect();
+        let vectors = Arc::new(Vectors::new(matrix.clone()));
         let scans_well = |codes: Option<RowCodes<'_>>| {
             for (floor, expected) in [(NO_FLOOR, &expected), (floor, &above), (2.0, &vec![])] {
-                let exact = Exact { matrix: matrix.view(), codes, floor };
+                let exact = Exact { vectors: vectors.view(), codes, floor };
                 prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), expected, "above {}", floor);
             }
             Ok(())
@@ -90,7 +91,7 @@ proptest! {
 
         scans_well(None)?;
         for settings in kinds() {
-            let graph = FlatGraph::build(Arc::new(Vectors::Memory(matrix.clone())), &settings).expect("a thread");
+            let graph = FlatGraph::build(vectors.clone(), &settings).expect("a thread");
             prop_assert_eq!(graph.check(seeds.len()), Ok(()));
             scans_well(graph.codes())?;
             let found = graph.search(&query, k, EFFORT, &admission);
@@ -108,11 +109,9 @@ fn settings_out_of_range_do_no_harm() {
     let admission = Admission::new(50, Some(Cow::Borrowed(&admit)), 0..0, &dead);
     for (m, ef_construction) in [(0, 0), (1, 1), (100_000, 1)] {
         for settings in kinds() {
-            let graph = FlatGraph::build(
-                Arc::new(Vectors::Memory(matrix.clone())),
-                &Settings { m, ef_construction, ..settings },
-            )
-            .expect("a thread");
+            let graph =
+                FlatGraph::build(Arc::new(Vectors::new(matrix.clone())), &Settings { m, ef_construction, ..settings })
+                    .expect("a thread");
             assert_eq!(graph.check(50), Ok(()));
             for effort in [Effort { ef: 0, most: 0 }, Effort { ef: 1, most: usize::MAX }] {
                 assert!(graph.search(&query, 1, effort, &admission).len() <= 1);

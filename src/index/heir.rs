@@ -6,7 +6,7 @@ use super::builder::{self, Plan};
 use super::layers::{Layer, Layers, MOST_ENTRIES};
 use super::links::at_most;
 use super::scorer::Scorer;
-use super::threads::give_way;
+use super::threads::giving_way;
 
 /// So much of the highest layer must be left: what it led to is hard to find without it.
 const LEFT_OF_HIGHEST: f64 = 0.75;
@@ -60,9 +60,14 @@ impl<'a> Heir<'a> {
         self.since
     }
 
+    /// Which node of the older graph a node of the new one was.
+    pub(super) fn was(&self, node: u32) -> Option<u32> {
+        self.was[node as usize]
+    }
+
     /// Whether a node of the new graph was not in the older one.
     pub(super) fn is_fresh(&self, node: u32) -> bool {
-        self.was[node as usize].is_none()
+        self.was(node).is_none()
     }
 
     fn fresh(&self) -> Vec<u32> {
@@ -112,11 +117,9 @@ impl<'a> Heir<'a> {
         for (layer, older) in layers.0.iter_mut().zip(&self.older.0) {
             let left: Vec<(u32, u32)> =
                 (0..older.len() as u32).filter_map(|was| Some((was, self.places[was as usize]?))).collect();
-            let links = |(was, node): &(u32, u32)| {
-                give_way();
-                self.links(older, *was, *node, scorer_of)
-            };
-            let links: Vec<Vec<u32>> = left.par_iter().with_min_len(64).map(links).collect();
+            let links = |(was, node): &(u32, u32)| self.links(older, *was, *node, scorer_of);
+            let links: Vec<Vec<u32>> =
+                left.par_chunks(64).flat_map_iter(|some| giving_way(some.iter()).map(links)).collect();
             left.iter().zip(&links).for_each(|((_, node), links)| layer.set(*node, links));
         }
         builder::insert(&mut layers, &self.fresh(), levels, plan, scorer_of);

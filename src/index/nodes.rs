@@ -1,10 +1,9 @@
-//! Which rows of a matrix a graph's nodes stand for: rows of equal vectors share one.
+//! Which rows a graph's nodes stand for: rows of equal vectors share one.
 
 use std::hash::{DefaultHasher, Hasher};
 
-use ndarray::ArrayView2;
-
 use super::threads::giving_way;
+use super::vectors::VectorsView;
 
 /// The rows of each node.
 #[derive(Debug, PartialEq)]
@@ -19,10 +18,14 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Gathers the rows of equal vectors, fewer than 2³² rows. Nodes are in the order of their first row.
-    pub(super) fn new(matrix: ArrayView2<'_, f32>) -> Self {
-        let vector = |row: u32| matrix.row(row as usize).to_slice().unwrap_or_default();
-        let mut hashed: Vec<(u64, u32)> =
-            giving_way(0..matrix.nrows() as u32).map(|row| (hash(vector(row)), row)).collect();
+    pub(super) fn new(vectors: VectorsView<'_>) -> Self {
+        Self::by_hash(vectors, |row| hash(vectors.row(row)))
+    }
+
+    /// The same by hashes that are known: the same for rows of equal vectors, and hardly ever for others.
+    pub(super) fn by_hash(vectors: VectorsView<'_>, mut hash: impl FnMut(u32) -> u64) -> Self {
+        let vector = |row: u32| vectors.row(row);
+        let mut hashed: Vec<(u64, u32)> = giving_way(0..vectors.len() as u32).map(|row| (hash(row), row)).collect();
         hashed.sort_unstable();
         // The nodes of each hash: nearly always one.
         let mut groups: Vec<Vec<u32>> = Vec::new();
@@ -127,15 +130,21 @@ mod tests {
     use ndarray::{Array2, arr2};
 
     use super::*;
+    use crate::index::vectors::Vectors;
 
     #[test]
     fn rows_of_equal_vectors_share_a_node() {
         let matrix = arr2(&[[0.0_f32, 1.0], [1.0, 0.0], [-0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]);
-        let nodes = Nodes::new(matrix.view());
+        let vectors = Vectors::new(matrix);
+        let nodes = Nodes::new(vectors.view());
         assert_eq!((nodes.rows.clone(), nodes.starts.clone()), (vec![0, 2, 1, 3, 4], vec![0, 2, 4, 5]));
+        for hash in [|row| u64::from(row % 2), |_| 7] {
+            assert_eq!(Nodes::by_hash(vectors.view(), hash).rows.len(), 5);
+        }
+        assert_eq!(Nodes::by_hash(vectors.view(), |_| 7), nodes);
         let reordered = nodes.reordered(&[2, 0, 1]);
         assert_eq!((reordered.rows_of(0), reordered.rows_of(1)), (&[4][..], &[0, 2][..]));
         assert_eq!((reordered.first_row(2), reordered.of_row(3), reordered.check(5)), (1, 2, Ok(())));
-        assert_eq!(Nodes::new(Array2::zeros((0, 3)).view()).len(), 0);
+        assert_eq!(Nodes::new(Vectors::new(Array2::zeros((0, 3))).view()).len(), 0);
     }
 }

@@ -162,7 +162,7 @@ fn so_do_graphs_of_other_kinds() {
 #[test]
 fn a_partition_in_parts_is_searched_as_well() {
     const OLD: usize = 18_000;
-    const FRESH: usize = 1_000;
+    const FRESH: usize = 250;
     let settings = Settings {
         ef_construction: 80,
         exact_below: FRESH,
@@ -184,13 +184,13 @@ fn a_partition_in_parts_is_searched_as_well() {
 #[test]
 fn a_small_part_that_has_all_the_best_is_searched_as_if_it_were_alone() {
     const OLD: u64 = 17_000;
-    const FRESH: u64 = 1_000;
+    const FRESH: u64 = 250;
     let settings = Settings {
         ef_construction: 40,
         ef_search: 16,
         rows_a_candidate: 0,
-        exact_below: 1_000,
-        tail_limit: 1_000,
+        exact_below: FRESH as usize,
+        tail_limit: FRESH as usize,
         build_threads: 1,
         ..Settings::default()
     };
@@ -246,8 +246,8 @@ fn require_as_good_a_graph(vector: &dyn Fn(usize) -> Vector, most_less: f64) {
         for number in (0..there).filter(|number| number % 18 == round) {
             [0, 1].iter().for_each(|part| grown.kill(&entity(number), &field(*part)));
         }
-        let rows = grown.live_unit_rows().chain(unit_rows(fresh.to_vec())).collect();
-        let segment = Segment::grown(&settings, DIMENSIONS, rows, &grown.segment, &grown.dead).expect("good rows");
+        let fresh = unit_rows(fresh.to_vec());
+        let segment = Segment::grown(&settings, DIMENSIONS, &grown.segment, &grown.dead, fresh).expect("good rows");
         assert_eq!(segment.check(), Ok(()));
         grown = Part::new(Arc::new(segment));
     }

@@ -1,9 +1,8 @@
 //! How a walk through a graph tells near nodes from far ones.
 
-use ndarray::ArrayView2;
-
 use super::kernels::{DotFull, kernels, prefetch};
 use super::nodes::Nodes;
+use super::vectors::VectorsView;
 
 /// Scores nodes by their likeness to one query.
 pub(super) trait Scorer {
@@ -19,23 +18,16 @@ pub(super) trait Scorer {
 
 /// Scores nodes by their vectors as they are.
 pub(super) struct FullScorer<'a> {
-    matrix: ArrayView2<'a, f32>,
+    vectors: VectorsView<'a>,
     nodes: &'a Nodes,
     query: &'a [f32],
     dot: DotFull,
 }
 
-/// A row of a contiguous matrix.
-#[inline(always)]
-pub(super) fn row_of(matrix: ArrayView2<'_, f32>, row: u32) -> &[f32] {
-    let from = row as usize * matrix.ncols();
-    &matrix.to_slice().expect("a segment's matrix is contiguous, row after row")[from..from + matrix.ncols()]
-}
-
 impl<'a> FullScorer<'a> {
-    /// `query` is a unit vector of the width of `matrix`, whose rows `nodes` names.
-    pub(super) fn new(matrix: ArrayView2<'a, f32>, nodes: &'a Nodes, query: &'a [f32]) -> Self {
-        Self { matrix, nodes, query, dot: kernels().full }
+    /// `query` is a unit vector of the width of `vectors`, whose rows `nodes` names.
+    pub(super) fn new(vectors: VectorsView<'a>, nodes: &'a Nodes, query: &'a [f32]) -> Self {
+        Self { vectors, nodes, query, dot: kernels().full }
     }
 
     /// The cosine of which this is the score.
@@ -50,14 +42,14 @@ impl Scorer for FullScorer<'_> {
 
     #[inline(always)]
     fn score(&self, node: u32) -> i32 {
-        ordered((self.dot)(self.query, row_of(self.matrix, self.nodes.first_row(node))))
+        ordered((self.dot)(self.query, self.vectors.row(self.nodes.first_row(node))))
     }
 
     #[inline(always)]
     fn prefetch(&self, node: u32) {
         // The lines that follow come by themselves once these were read one after the other.
         const FIRST: usize = 64;
-        let row = row_of(self.matrix, self.nodes.first_row(node));
+        let row = self.vectors.row(self.nodes.first_row(node));
         prefetch(&row[..row.len().min(FIRST)]);
     }
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::Array2;
 use roaring::RoaringBitmap;
 
 use super::admission::Admission;
@@ -17,11 +16,9 @@ use super::entry::{Row, Shared, order_of_entities};
 use super::error::IndexError;
 use super::exact::{Exact, RowCodes};
 use super::flat_graph::FlatGraph;
-use super::pages::vec_in_large_pages;
-use super::scorer::row_of;
 use super::settings::Settings;
 use super::threads::giving_way;
-use super::vectors::Vectors;
+use super::vectors::{Source, Vectors};
 use crate::domain::Entry;
 use crate::domain::{EntityRef, Filter, SourceField, Vector};
 
@@ -51,26 +48,37 @@ impl Segment {
     /// # Errors
     /// Names a row that comes twice.
     pub(super) fn sealed(settings: &Settings, dimensions: usize, rows: Vec<UnitRow<'_>>) -> Result<Self, IndexError> {
-        let (rows, vectors) = in_order(dimensions, rows)?;
+        let (rows, vectors) = laid_out(dimensions, rows)?;
         let graph =
             wants_graph(settings, rows.len()).then(|| FlatGraph::build(vectors.clone(), settings)).transpose()?;
         Ok(Self::of_parts(settings, rows, vectors, graph))
     }
 
-    /// The same, where the rows of `older` are among them, but for the `dead`: its graph, if it has one, is gone on from.
+    /// The same of the rows of `older`, but for the `dead`, and others: its graph, if it has one, is gone on from, and where
+    /// that is walked by codes the vectors stay where they lie.
     ///
     /// # Errors
     /// As [`Segment::sealed`].
     pub(super) fn grown(
         settings: &Settings,
         dimensions: usize,
-        rows: Vec<UnitRow<'_>>,
         older: &Self,
         dead: &RoaringBitmap,
+        others: Vec<UnitRow<'_>>,
     ) -> Result<Self, IndexError> {
-        let (rows, vectors) = in_order(dimensions, rows)?;
-        let build = || match older.graph() {
-            Some(graph) => FlatGraph::grown(vectors.clone(), settings, graph, &rows_left(older, dead, &rows)),
+        let lives = |row: &u32| !dead.contains(*row);
+        let left = (0..older.len() as u32).filter(lives).map(|row| (older.row(row).clone(), Source::Older(row)));
+        let others = others.into_iter().map(|(row, vector)| (row, Source::Fresh(vector)));
+        let (rows, sources) = in_order(giving_way(left.chain(others)).collect())?;
+        let vectors = Arc::new(match older.graph.as_ref().and_then(FlatGraph::codes) {
+            Some(_) => older.vectors.going_on(&sources),
+            None => {
+                let view = older.vectors.view();
+                Vectors::copied(dimensions, sources.len(), sources.iter().map(|source| source.vector(view)))
+            }
+        });
+        let build = || match &older.graph {
+            Some(graph) => FlatGraph::grown(vectors.clone(), settings, graph, &places_of(older.len(), &sources)),
             None => FlatGraph::build(vectors.clone(), settings),
         };
         let graph = wants_graph(settings, rows.len()).then(build).transpose()?;
@@ -82,7 +90,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::sealed`].
     pub(super) fn block(settings: &Settings, dimensions: usize, rows: Vec<UnitRow<'_>>) -> Result<Self, IndexError> {
-        let (rows, vectors) = in_order(dimensions, rows)?;
+        let (rows, vectors) = laid_out(dimensions, rows)?;
         Ok(Self::of_parts(settings, rows, vectors, None))
     }
 
@@ -98,8 +106,8 @@ impl Segment {
         let attributes = AttributeIndex::new(&rows);
         let coded = settings.compressed && graph.is_none() && rows.len() >= CODED_FROM;
         let codes = coded.then(|| {
-            let matrix = vectors.view();
-            Codes::new(matrix.ncols(), (0..rows.len() as u32).map(|row| row_of(matrix, row)))
+            let view = vectors.view();
+            Codes::new(view.dimensions(), (0..rows.len() as u32).map(|row| view.row(row)))
         });
         let bytes = vectors.bytes()
             + size_of_val(rows.as_slice())
@@ -159,7 +167,7 @@ impl Segment {
 
     /// A row's vector, of unit length.
     pub(super) fn vector(&self, row: u32) -> &[f32] {
-        row_of(self.vectors.view(), row)
+        self.vectors.view().row(row)
     }
 
     /// A row's entry, as it came but with its vector at unit length.
@@ -182,7 +190,7 @@ impl Segment {
 
     /// A scan of the rows that score no less than `floor`.
     pub(super) fn exact(&self, floor: f32) -> Exact<'_> {
-        Exact { matrix: self.vectors.view(), codes: self.row_codes(), floor }
+        Exact { vectors: self.vectors.view(), codes: self.row_codes(), floor }
     }
 
     fn row_codes(&self) -> Option<RowCodes<'_>> {
@@ -210,9 +218,8 @@ impl Segment {
 
     /// Examines itself: shapes, order, unit length, bitmaps, graph.
     pub(super) fn check(&self) -> Result<(), String> {
-        let matrix = self.vectors.view();
-        if matrix.nrows() != self.rows.len() || !matrix.is_standard_layout() {
-            return Err(format!("{} rows but a matrix of {:?}", self.rows.len(), matrix.shape()));
+        if self.vectors.view().len() != self.rows.len() {
+            return Err(format!("{} rows but {} vectors", self.rows.len(), self.vectors.view().len()));
         }
         if let Some(pair) = self.rows.windows(2).find(|pair| pair[0].order(&pair[1]).is_ge()) {
             return Err(format!("rows {} and {} are out of order", pair[0].id, pair[1].id));
@@ -232,18 +239,15 @@ fn wants_graph(settings: &Settings, rows: usize) -> bool {
     rows > 0 && rows >= settings.exact_below
 }
 
-/// Where the rows of a segment are among `rows`, which hold those that live: `None` for the dead.
-fn rows_left(segment: &Segment, dead: &RoaringBitmap, rows: &[Row]) -> Vec<Option<u32>> {
-    // Both are in the same order.
-    let mut at = 0;
-    let place = |(number, row): (u32, &Row)| {
-        if dead.contains(number) {
-            return None;
+/// Where so many older rows are among rows of these sources: `None` for those that are gone.
+fn places_of(older: usize, sources: &[Source<'_>]) -> Vec<Option<u32>> {
+    let mut places = vec![None; older];
+    for (place, source) in (0..).zip(sources) {
+        if let Source::Older(row) = source {
+            places[*row as usize] = Some(place);
         }
-        at += rows[at..].iter().position(|other| other.id == row.id)?;
-        Some(at as u32)
-    };
-    (0..).zip(segment.rows()).map(place).collect()
+    }
+    places
 }
 
 /// Entries as rows, and their vectors at unit length.
@@ -259,8 +263,15 @@ pub(super) fn unit_rows(dimensions: usize, entries: Vec<Entry>) -> Result<Vec<Un
     entries.into_iter().map(unit_row).collect()
 }
 
-/// Rows in their order, and their vectors.
-fn in_order(dimensions: usize, mut coming: Vec<UnitRow<'_>>) -> Result<(Vec<Row>, Arc<Vectors>), IndexError> {
+/// Rows in their order, and copies of their vectors in memory.
+fn laid_out(dimensions: usize, coming: Vec<UnitRow<'_>>) -> Result<(Vec<Row>, Arc<Vectors>), IndexError> {
+    let (rows, vectors) = in_order(coming)?;
+    let vectors = Vectors::copied(dimensions, vectors.len(), vectors.iter().map(AsRef::as_ref));
+    Ok((rows, Arc::new(vectors)))
+}
+
+/// Rows in their order, and what comes with each.
+fn in_order<T>(mut coming: Vec<(Row, T)>) -> Result<(Vec<Row>, Vec<T>), IndexError> {
     if i32::try_from(coming.len()).is_err() {
         return Err(IndexError::TooLarge { rows: coming.len() });
     }
@@ -268,12 +279,55 @@ fn in_order(dimensions: usize, mut coming: Vec<UnitRow<'_>>) -> Result<(Vec<Row>
     if let Some(pair) = coming.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
         return Err(IndexError::Repeated { id: pair[0].0.id });
     }
-    let mut components = vec_in_large_pages(coming.len() * dimensions);
-    let mut rows = Vec::with_capacity(coming.len());
-    for (row, vector) in giving_way(coming.into_iter()) {
-        components.extend_from_slice(&vector);
-        rows.push(row);
+    Ok(coming.into_iter().unzip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EntityRef;
+    use crate::index::samples::{entity, entry_at, field, vector};
+    use crate::index::snapshot::Part;
+
+    const DIMENSIONS: usize = 24;
+
+    fn unit_rows_at(places: Range<u64>, seed_of: impl Fn(u64) -> u64) -> Vec<UnitRow<'static>> {
+        let entry = |place| Entry { vector: vector(seed_of(place), DIMENSIONS), ..entry_at(place, DIMENSIONS) };
+        unit_rows(DIMENSIONS, places.map(entry).collect()).expect("of this width")
     }
-    let matrix = Array2::from_shape_vec((rows.len(), dimensions), components).expect("every vector is of this width");
-    Ok((rows, Arc::new(Vectors::Memory(matrix))))
+
+    /// Vectors with codes that go on stay where they lie; rows that come with the vectors of older ones share their nodes.
+    #[test]
+    fn a_segment_that_goes_on_holds_what_one_built_from_nothing_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for compressed in [true, false] {
+            let settings = Settings { exact_below: 1, build_threads: 1, compressed, ..Settings::DEFAULT };
+            let older = unit_rows_at(0..400, |place| place % 300);
+            let mut part = Part::new(Arc::new(Segment::sealed(&settings, DIMENSIONS, older).expect("good rows")));
+            let killed: Vec<(EntityRef, u64)> = (0..25).map(|number| (entity(number), 0)).collect();
+            for round in 0..4 {
+                let fresh = unit_rows_at(400 + round * 100..500 + round * 100, |place| 250 + place % 120);
+                for (entity, number) in killed.iter().skip(round as usize * 6).take(6) {
+                    part.kill(entity, &field(*number));
+                }
+                let all: Vec<UnitRow<'_>> = part.live_unit_rows().chain(fresh.iter().cloned()).collect();
+                let expected = Segment::sealed(&settings, DIMENSIONS, all).expect("good rows");
+                let mut grown =
+                    Segment::grown(&settings, DIMENSIONS, &part.segment, &part.dead, fresh).expect("good rows");
+                grown.move_vectors_to_disk(folder.path()).expect("room");
+                assert_eq!(grown.check(), Ok(()));
+                assert!(grown.is_grown());
+                assert_eq!(grown.rows, expected.rows);
+                let rows = 0..grown.len() as u32;
+                assert!(rows.clone().all(|row| grown.vector(row) == expected.vector(row)));
+                let shape =
+                    |segment: &Segment| serde_json::to_value(segment.graph().map(FlatGraph::shape)).expect("a shape");
+                assert_eq!(shape(&grown)["nodes"], shape(&expected)["nodes"]);
+                if compressed {
+                    assert!(grown.bytes() < expected.bytes(), "vectors are on the disk");
+                }
+                part = Part::new(Arc::new(grown));
+            }
+        }
+    }
 }

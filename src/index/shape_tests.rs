@@ -35,7 +35,7 @@ fn recalls(matrix: &Arc<Array2<f32>>, queries: Vec<Vector>) -> [f64; 3] {
     let rows = matrix.nrows() as u32;
     let admission = Admission::new(rows, None, 0..0, &dead);
     KINDS.map(|settings| {
-        let graph = FlatGraph::build(Arc::new(Vectors::Memory(matrix.as_ref().clone())), &settings).expect("threads");
+        let graph = FlatGraph::build(Arc::new(Vectors::new(matrix.as_ref().clone())), &settings).expect("threads");
         assert_eq!(graph.check(rows as usize), Ok(()));
         let recall = |query: &Vector| {
             let query = unit(query.clone()).into_inner();

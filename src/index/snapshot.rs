@@ -11,13 +11,14 @@ use super::admission::Admission;
 use super::digest::Digest;
 use super::segment::{Segment, UnitRow};
 use super::settings::{Builder, Settings};
+use super::threads::giving_way;
 use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
 
 /// A sealed part of at most so many times the rows that come to it is built again with them.
 const MERGE: usize = 2;
-/// So many rows are copied for each one that is put into a graph, at most: that there are fewer graphs to search is worth
-/// it.
-const COPIES: usize = 16;
+/// So many rows are taken over for each one that is put into a graph, at most: that there are fewer graphs to search is
+/// worth it. Of a row that is taken over only its code and its links are copied.
+const COPIES: usize = 64;
 /// Where there is a dead row for so many that live, all are built anew.
 const MOST_DEAD: usize = 2;
 
@@ -56,7 +57,7 @@ impl Part {
 
     /// Counts the rows that live into a digest.
     pub(super) fn add_to(&self, digest: &mut Digest) {
-        self.live_rows().for_each(|row| digest.add_row(self.segment.row(row), self.segment.vector(row)));
+        giving_way(self.live_rows()).for_each(|row| digest.add_row(self.segment.row(row), self.segment.vector(row)));
     }
 
     /// Marks dead what is at (entity, source field).
@@ -119,7 +120,7 @@ impl Snapshot {
     /// A tail of [`Settings::tail_limit`] rows is sealed, together with the sealed parts before it that are at most
     /// [`MERGE`] times as large as what comes to them: so a row is put into a graph at most about as often as the logarithm
     /// of the partition's size, whoever writes how much, and few graphs are to be searched (the log-structured merge of
-    /// O'Neil et al., 1996). Where the largest part's graph is gone on from, its rows are only copied, so that one of
+    /// O'Neil et al., 1996). Where the largest part's graph is gone on from, its rows are only taken over, so that one of
     /// [`COPIES`] times the tail is worth it, too. All parts become one where many rows are dead; and one whose graph is
     /// built from nothing when nothing has changed for a while. A sealed part that lacks its graph is due at once, with
     /// all behind it.

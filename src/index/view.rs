@@ -176,6 +176,7 @@ impl PartitionView {
         let filter = Filter::default();
         let (mut found, mut wanted) = (0, 0);
         for query in &queries {
+            threads::give_way();
             let truth = exact.search(query, k, &filter).ok()?.hits;
             // Among equal scores any is right.
             let last = truth.last().map_or(1.0, |hit| hit.score);
