@@ -67,13 +67,16 @@ async fn statistics_do_not_wait_for_an_index_that_is_built() {
     let acme = command.organization("acme").await;
     let owner = command.application.owner().unwrap();
     assert!(owner.take_lease(&format!("index of {MODEL}"), Uuid::now_v7(), Duration::from_secs(60)).await.unwrap());
+    // Autovacuum, which comes once a minute, would refresh them before they are looked at.
+    let mut building = postgres::connect(&command.urls.owner).await;
+    let alone = "ALTER TABLE embeddings SET (autovacuum_enabled = false)";
+    sqlx::raw_sql(alone).execute(&mut building).await.unwrap();
     let path = command.lines("posts.jsonl", posts(0..1_500));
     command.run(acme, &[&path]).await.unwrap();
     let grown = "SELECT n_mod_since_analyze FROM pg_stat_user_tables WHERE relname = 'embeddings'";
     while command.count(grown).await < 1_500 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let mut building = postgres::connect(&command.urls.owner).await;
     let lock = "BEGIN; LOCK TABLE embeddings IN SHARE UPDATE EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut building).await.unwrap();
     owner.refresh_statistics().await.unwrap();
