@@ -93,6 +93,7 @@ impl KindredIndex {
         let mut built = Built::build(&settings, &key, data.dimensions, entries(old, 0), Revision(1)).unwrap();
         kind.put_vectors(&mut built);
         drop(writer.publish(built, now));
+        let mut all_seconds = 0.0;
         for (round, fresh) in fresh.chunks(settings.tail_limit).enumerate() {
             let coming = entries(fresh, old.len() + round * settings.tail_limit);
             let delta = |entry: Entry| Delta {
@@ -107,11 +108,12 @@ impl KindredIndex {
             let mut built = rebuild.run().unwrap();
             kind.put_vectors(&mut built);
             let seconds = process_cpu_seconds() - begun;
+            all_seconds += seconds;
             println!("{kind}: {} rows, {} of them new: {seconds:.3} CPU s", built.rows(), settings.tail_limit);
             drop(writer.install(built, now));
         }
         let rows = entries(&data.rows, 0).iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
-        let curve = Curve::built(&format!("{kind}, grown"), 0.0, None);
+        let curve = Curve::built(&format!("{kind}, grown"), all_seconds, None);
         let view = reader.partition(&key, now).unwrap();
         let mut grown = Self { view, settings, curve, rows, _reader: reader };
         let truth = grown.truth(&data.queries);

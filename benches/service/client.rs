@@ -278,11 +278,12 @@ impl Client {
         load
     }
 
-    /// Upserts vectors, so many a second, so far apart those that come together, until there are no more.
+    /// Upserts vectors, so many a second, so far apart those that come together, without an end: after
+    /// the last the first ones come again.
     async fn upsert_evenly(&self, vectors: &[Vec<f32>], rate: u64, apart: Duration) {
         let batch = (rate * apart.as_millis() as u64 / 1_000) as usize;
         let mut tick = tokio::time::interval(apart);
-        for (turn, vectors) in vectors.chunks(batch.max(1)).enumerate() {
+        for (turn, vectors) in vectors.chunks(batch.max(1)).cycle().enumerate() {
             tick.tick().await;
             let number = |at: usize| 1_000_000 + (turn * batch + at) % 20_000;
             self.upsert(vectors.iter().enumerate().map(|(at, vector)| (number(at), vector))).await;

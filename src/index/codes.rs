@@ -291,6 +291,9 @@ mod tests {
         let reaches = vectors.iter().all(|vector| greatest(vector) <= LEVELS * older.scale.step);
         let going_on = older.going_on(7, was, vector);
         assert_eq!(going_on.is_some(), reaches);
+        let narrow = Scale { step: greatest(vector(4)) / LEVELS / 2.0, error: 0.0 };
+        let older = Codes::scaled(70, [vector(3)].into_iter(), narrow);
+        assert!(older.going_on(2, |at| [Some(0), None][at as usize], |_| vector(4)).is_none());
 
         let wide = Scale { step: 1.0 / LEVELS, error: 0.0 };
         let older = Codes::scaled(70, [&vectors[3], &vectors[6], &vectors[0]].into_iter().map(Vec::as_slice), wide);

@@ -22,11 +22,17 @@ impl Nodes {
         Self::by_hash(vectors, |row| hash(vectors.row(row)))
     }
 
-    /// The same by hashes that are known: the same for rows of equal vectors, and hardly ever for others.
-    pub(super) fn by_hash(vectors: VectorsView<'_>, mut hash: impl FnMut(u32) -> u64) -> Self {
+    /// The same by hashes that are known and the same for rows of equal vectors, so that only vectors that share theirs are
+    /// looked at.
+    pub(super) fn by_hash(vectors: VectorsView<'_>, mut known: impl FnMut(u32) -> u64) -> Self {
         let vector = |row: u32| vectors.row(row);
-        let mut hashed: Vec<(u64, u32)> = giving_way(0..vectors.len() as u32).map(|row| (hash(row), row)).collect();
+        let mut hashed: Vec<(u64, u32)> = giving_way(0..vectors.len() as u32).map(|row| (known(row), row)).collect();
         hashed.sort_unstable();
+        // What is known may be a hash of codes, which many vectors that lie close together can have in common.
+        for alike in hashed.chunk_by_mut(|left, right| left.0 == right.0).filter(|alike| alike.len() > 1) {
+            giving_way(alike.iter_mut()).for_each(|(hash, row)| *hash = self::hash(vector(*row)));
+            alike.sort_unstable();
+        }
         // The nodes of each hash: nearly always one.
         let mut groups: Vec<Vec<u32>> = Vec::new();
         for alike in hashed.chunk_by(|left, right| left.0 == right.0) {
@@ -138,10 +144,9 @@ mod tests {
         let vectors = Vectors::new(matrix);
         let nodes = Nodes::new(vectors.view());
         assert_eq!((nodes.rows.clone(), nodes.starts.clone()), (vec![0, 2, 1, 3, 4], vec![0, 2, 4, 5]));
-        for hash in [|row| u64::from(row % 2), |_| 7] {
-            assert_eq!(Nodes::by_hash(vectors.view(), hash).rows.len(), 5);
+        for known in [|row| u64::from(row % 2), |_| 7] {
+            assert_eq!(Nodes::by_hash(vectors.view(), known), nodes);
         }
-        assert_eq!(Nodes::by_hash(vectors.view(), |_| 7), nodes);
         let reordered = nodes.reordered(&[2, 0, 1]);
         assert_eq!((reordered.rows_of(0), reordered.rows_of(1)), (&[4][..], &[0, 2][..]));
         assert_eq!((reordered.first_row(2), reordered.of_row(3), reordered.check(5)), (1, 2, Ok(())));

@@ -23,7 +23,7 @@ use super::flat_graph::{FlatGraph, Shape};
 use super::segment::{CODED_FROM, Segment};
 use super::settings::Settings;
 use super::threads::give_way;
-use super::vectors::{PIECE, Vectors};
+use super::vectors::{Vectors, WRITTEN_AT_ONCE};
 use crate::domain::{EmbeddingId, EntityRef, Revision};
 
 /// The ending of a file that is not whole yet.
@@ -64,7 +64,8 @@ impl Built {
         let aside = path.with_extension(format!("{:016x}.{UNFINISHED}", rand::random::<u64>()));
         let written = (|| {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-            let mut out = BufWriter::with_capacity(PIECE, Hashed { inner: &file, hasher: blake3::Hasher::new() });
+            let mut out =
+                BufWriter::with_capacity(WRITTEN_AT_ONCE, Hashed { inner: &file, hasher: blake3::Hasher::new() });
             self.write(database, settings, &mut out)?;
             out.flush()?;
             file.sync_data()?;

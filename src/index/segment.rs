@@ -279,7 +279,7 @@ fn in_order<T>(mut coming: Vec<(Row, T)>) -> Result<(Vec<Row>, Vec<T>), IndexErr
     if let Some(pair) = coming.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
         return Err(IndexError::Repeated { id: pair[0].0.id });
     }
-    Ok(coming.into_iter().unzip())
+    Ok(giving_way(coming.into_iter()).unzip())
 }
 
 #[cfg(test)]

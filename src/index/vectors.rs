@@ -12,7 +12,7 @@ use super::pages::vec_in_large_pages;
 use super::threads::{give_way, giving_way};
 
 /// So many bytes are written at once, before others get their turn.
-pub(super) const PIECE: usize = 1 << 18;
+pub(super) const WRITTEN_AT_ONCE: usize = 1 << 18;
 /// Vectors that go on from others keep no more rows, gone ones too, than so many times those that live.
 const MOST_KEPT: usize = 2;
 /// Nor do they lie in more pieces.
@@ -147,8 +147,8 @@ impl Piece {
     fn on_disk(matrix: &Array2<f32>, folder: &Path) -> io::Result<Self> {
         let mut file = tempfile::tempfile_in(folder)?;
         let bytes: &[u8] = bytemuck::cast_slice(matrix.as_slice().unwrap_or_default());
-        for piece in bytes.chunks(PIECE) {
-            file.write_all(piece)?;
+        for part in bytes.chunks(WRITTEN_AT_ONCE) {
+            file.write_all(part)?;
             give_way();
         }
         // SAFETY: what is mapped must not change or shrink while it is mapped. The file has no name, and its only handle
@@ -254,9 +254,10 @@ mod tests {
     #[test]
     fn vectors_on_the_disk_are_the_same_and_leave_no_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        let larger_than_a_piece = Array2::from_shape_fn((PIECE / 8, 3), |(row, column)| (3 * row + column) as f32);
+        let larger_than_is_written_at_once =
+            Array2::from_shape_fn((WRITTEN_AT_ONCE / 8, 3), |(row, column)| (3 * row + column) as f32);
         let few = arr2(&[[0.5_f32, -1.0, 3.25], [f32::MIN_POSITIVE, 0.0, 7.0]]);
-        for matrix in [few, Array2::zeros((0, 3)), larger_than_a_piece] {
+        for matrix in [few, Array2::zeros((0, 3)), larger_than_is_written_at_once] {
             let memory = Vectors::new(matrix.clone());
             let disk = memory.on_disk(folder.path()).expect("room for it");
             assert_eq!(all(&disk), matrix.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>());
