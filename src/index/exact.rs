@@ -7,6 +7,7 @@ use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::kernels::prefetch;
 use super::nodes::Nodes;
 use super::scorer::Scorer;
+use super::sketches::{SketchedQuery, Sketches};
 use super::vectors::VectorsView;
 use super::walk::{Candidate, Pool};
 
@@ -22,12 +23,28 @@ pub(super) struct Exact<'a> {
     pub(super) vectors: VectorsView<'a>,
     /// Codes of the rows' vectors, where there are some: they tell most of the rows that cannot be among the best.
     pub(super) codes: Option<RowCodes<'a>>,
-    /// Rows that score less are passed over, which is cheaper than to find and to drop them.
-    pub(super) floor: f32,
+    /// Sketches of the rows' vectors, where there are some.
+    pub(super) sketches: Option<&'a Sketches>,
+    pub(super) floor: Floor<'a>,
 }
 
-/// The floor under which no row is.
-pub(super) const NO_FLOOR: f32 = f32::NEG_INFINITY;
+/// Rows that score less are passed over, which is cheaper than to find and to drop them.
+#[derive(Clone, Copy)]
+pub(super) struct Floor<'a> {
+    pub(super) score: f32,
+    /// The query, where rows may be passed over that are most likely, not surely, below.
+    pub(super) sketched: Option<&'a SketchedQuery>,
+}
+
+impl Floor<'_> {
+    /// Under it is no row.
+    pub(super) const NONE: Self = Self { score: f32::NEG_INFINITY, sketched: None };
+
+    /// Whether a row may be under it.
+    fn is_some(&self) -> bool {
+        self.score > Self::NONE.score
+    }
+}
 
 /// The codes of rows: a row each, or where a graph has them, a node each.
 #[derive(Clone, Copy)]
@@ -54,10 +71,34 @@ impl Exact<'_> {
         admission: &Admission<'_>,
         same_group: impl Fn(u32, u32) -> bool,
     ) -> Vec<Scored> {
-        let above = |(_, score): &Scored| *score >= self.floor;
-        match self.contenders(query, k, admission, &same_group) {
+        match self.likely(admission) {
+            Some(likely) => self.search_rows(query, k, likely.iter().copied(), likely.len(), same_group),
+            None => self.search_rows(query, k, admission.iter(), admission.len(), same_group),
+        }
+    }
+
+    /// The admitted rows that are at or above the floor as far as their sketches can tell.
+    fn likely(&self, admission: &Admission<'_>) -> Option<Vec<u32>> {
+        let (sketches, query) =
+            self.sketches.zip(self.floor.sketched).filter(|_| self.floor.is_some() && admission.share() >= DENSE)?;
+        let mut likely = sketches.reaching(query, self.floor.score);
+        likely.retain(|row| admission.admits(*row));
+        Some(likely)
+    }
+
+    /// The same among so many of the rows, ascending.
+    fn search_rows(
+        &self,
+        query: &[f32],
+        k: usize,
+        rows: impl Iterator<Item = u32> + Clone,
+        len: usize,
+        same_group: impl Fn(u32, u32) -> bool,
+    ) -> Vec<Scored> {
+        let above = |(_, score): &Scored| *score >= self.floor.score;
+        match self.contenders(query, k, rows.clone(), len, &same_group) {
             Some(rows) => best(firsts(self.score(query, rows.iter().copied()), same_group).filter(above), k),
-            None => best(firsts(self.score(query, admission.iter()), same_group).filter(above), k),
+            None => best(firsts(self.score(query, rows), same_group).filter(above), k),
         }
     }
 
@@ -77,27 +118,28 @@ impl Exact<'_> {
         &self,
         query: &[f32],
         k: usize,
-        admission: &Admission<'_>,
+        rows: impl Iterator<Item = u32> + Clone,
+        len: usize,
         same_group: &impl Fn(u32, u32) -> bool,
     ) -> Option<Vec<u32>> {
         const AHEAD: usize = CodeScorer::AHEAD;
-        let of_rows = self.codes.filter(|_| k > 0 && admission.len() >= FEW.max(k.saturating_mul(4)))?;
+        let of_rows = self.codes.filter(|_| k > 0 && len >= FEW.max(k.saturating_mul(4)))?;
         let mut code = Vec::new();
         let step = Codes::encode_query(query, &mut code);
         let off = of_rows.codes.most_off(query, &code, step);
-        let floor = of_rows.codes.score_of(self.floor, step).saturating_sub(off);
+        let floor = of_rows.codes.score_of(self.floor.score, step).saturating_sub(off);
         let scorer = of_rows.codes.scorer(&code);
-        let mut scored: Vec<(u32, i32)> = Vec::with_capacity(if self.floor > NO_FLOOR { 0 } else { admission.len() });
+        let mut scored: Vec<(u32, i32)> = Vec::with_capacity(if self.floor.is_some() { 0 } else { len });
         let mut keep = |row: u32, score: i32| {
             if i64::from(score) >= floor {
                 scored.push((row, score));
             }
         };
-        if of_rows.nodes.is_none() && admission.share() >= DENSE {
-            admission.iter().for_each(|row| keep(row, scorer.score(row)));
+        if of_rows.nodes.is_none() && len as f64 >= DENSE * self.vectors.len() as f64 {
+            rows.for_each(|row| keep(row, scorer.score(row)));
         } else {
-            let mut ahead = admission.iter().skip(AHEAD);
-            for row in admission.iter() {
+            let mut ahead = rows.clone().skip(AHEAD);
+            for row in rows {
                 if let Some(ahead) = ahead.next() {
                     scorer.prefetch(of_rows.place(ahead));
                 }

@@ -29,6 +29,9 @@ use super::walk::{Candidate, Pool, Scratch, Wanted, descend, walk, walk_for};
 /// Candidates weighed in the layers above the lowest. The paper takes 1; a few more find a way where the best one is at a
 /// dead end.
 const UPPER_EF: usize = 4;
+/// Where this share of the rows is admitted, as where few are dead, a walk may pass by what is wanted: what is not is dropped
+/// from what it found, unless that is much of it.
+const NEARLY_ALL: f64 = 0.9;
 
 thread_local! {
     /// What the searches of a thread work with.
@@ -213,14 +216,19 @@ impl FlatGraph {
     ) -> Option<Vec<Vec<Candidate>>> {
         let enough = |k: usize| first_look(k).min(self.nodes.len());
         descend(scorer, &self.layers, self.layers.len(), 0, UPPER_EF, scratch);
-        if let [(k, admission)] = lists
-            && admission.is_all()
-        {
-            walk(scorer, self.layers.base(), effort.ef.max(*k), scratch);
-            return Some(vec![scratch.pool.best().iter().take(enough(*k)).copied().collect()]);
-        }
         let admits =
             |admission: &Admission<'_>, node: u32| self.nodes.rows_of(node).iter().any(|row| admission.admits(*row));
+        if let [(k, admission)] = lists
+            && admission.share() >= NEARLY_ALL
+        {
+            let ef = effort.ef.max(*k);
+            walk(scorer, self.layers.base(), (ef as f64 / admission.share()).ceil() as usize, scratch);
+            let found = scratch.pool.best().iter();
+            let found = found.filter(|found| admission.is_all() || admits(admission, found.node()));
+            if admission.is_all() || found.clone().count() as f64 >= NEARLY_ALL * ef as f64 {
+                return Some(vec![found.take(enough(*k)).copied().collect()]);
+            }
+        }
         let admits: Vec<_> = lists.iter().map(|(_, admission)| move |node: u32| admits(admission, node)).collect();
         let mut wanted: Vec<Wanted<'_>> = lists
             .iter()

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::admission::Admission;
 use super::cosine::{cosine, unit};
-use super::exact::{Exact, NO_FLOOR, RowCodes};
+use super::exact::{Exact, Floor, RowCodes};
 use super::flat_graph::FlatGraph;
 use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::samples::vector;
@@ -78,13 +78,14 @@ proptest! {
         let dead = RoaringBitmap::new();
         let admission = Admission::new(seeds.len() as u32, (!all).then_some(Cow::Borrowed(&admit)), 0..0, &dead);
 
-        let floor = floor_at.and_then(|at| expected.get(at)).map_or(NO_FLOOR, |(_, score)| *score);
+        let floor = floor_at.and_then(|at| expected.get(at)).map_or(Floor::NONE.score, |(_, score)| *score);
         let above: Vec<Scored> = expected.iter().copied().filter(|(_, score)| *score >= floor).collect();
         let vectors = Arc::new(Vectors::new(matrix.clone()));
         let scans_well = |codes: Option<RowCodes<'_>>| {
-            for (floor, expected) in [(NO_FLOOR, &expected), (floor, &above), (2.0, &vec![])] {
-                let exact = Exact { vectors: vectors.view(), codes, floor };
-                prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), expected, "above {}", floor);
+            for (score, expected) in [(Floor::NONE.score, &expected), (floor, &above), (2.0, &vec![])] {
+                let floor = Floor { score, sketched: None };
+                let exact = Exact { vectors: vectors.view(), codes, sketches: None, floor };
+                prop_assert_eq!(&exact.search(&query, k, EFFORT, &admission), expected, "above {}", score);
             }
             Ok(())
         };

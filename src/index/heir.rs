@@ -10,6 +10,8 @@ use super::threads::giving_way;
 
 /// So much of the highest layer must be left: what it led to is hard to find without it.
 const LEFT_OF_HIGHEST: f64 = 0.75;
+/// The highest layer has at most so many nodes, of which as many as [`MOST_ENTRIES`] may have come by lot.
+const MOST_GROWN: usize = MOST_ENTRIES + MOST_ENTRIES / 2;
 /// So many nodes, at most, are asked how far they are from those of the highest layer.
 const SAMPLE: usize = 1_024;
 /// Farther than all but one in so many of the older nodes is far.
@@ -44,7 +46,7 @@ impl<'a> Heir<'a> {
         let left_of_highest = left_of(&places[..highest]);
         let much = 2 * left >= nodes && 2 * left >= older.len();
         let led_to = left_of_highest > 0 && left_of_highest as f64 >= LEFT_OF_HIGHEST * highest as f64;
-        let few_entries = highest <= MOST_ENTRIES + MOST_ENTRIES / 2;
+        let few_entries = highest <= MOST_GROWN;
         let goes_on = much && since <= nodes && led_to && few_entries && older.base().degree() == 2 * m;
         goes_on.then(|| Self::placed(older, since, places, nodes))
     }
@@ -75,27 +77,43 @@ impl<'a> Heir<'a> {
     }
 
     /// Gives nodes that were in the older graph the highest layer that they had, and brings new ones down to the highest
-    /// of all, or up to it where they are far from all that are in it. `alike` compares two nodes.
+    /// of all, or up to it where they are far from all that are in it; below it, where that has no more room. `alike`
+    /// compares two nodes.
     pub(super) fn level(&self, levels: &mut [u8], alike: impl Fn(u32, u32) -> f32) {
         let highest = (self.older.0.len() - 1) as u8;
+        let left = self.left_of_highest();
+        let mut entries = left.len();
         for (level, was) in levels.iter_mut().zip(&self.was) {
-            *level = was.map_or(highest.min(*level), |was| self.older.level_of(was) as u8);
+            *level = match was {
+                Some(was) => self.older.level_of(*was) as u8,
+                None if *level < highest => *level,
+                None if entries < MOST_ENTRIES => {
+                    entries += 1;
+                    highest
+                }
+                None => highest.saturating_sub(1),
+            };
         }
-        self.far(alike).into_iter().for_each(|far| levels[far as usize] = highest);
+        // Half of the room, so that there is some for what is far next time.
+        let room = MOST_GROWN.saturating_sub(entries) / 2;
+        self.far(&left, room.min(MOST_FAR), alike).into_iter().for_each(|far| levels[far as usize] = highest);
     }
 
-    /// New nodes that are farther from the highest layer, and from each other, than nearly all older ones are.
-    fn far(&self, alike: impl Fn(u32, u32) -> f32) -> Vec<u32> {
-        let entries: Vec<u32> =
-            self.places[..self.older.0.last().map_or(0, Layer::len)].iter().flatten().copied().collect();
+    /// What is left of the highest layer.
+    fn left_of_highest(&self) -> Vec<u32> {
+        self.places[..self.older.0.last().map_or(0, Layer::len)].iter().flatten().copied().collect()
+    }
+
+    /// New nodes, at most so many, that are farther from the `entries`, and from each other, than nearly all older ones are.
+    fn far(&self, entries: &[u32], most: usize, alike: impl Fn(u32, u32) -> f32) -> Vec<u32> {
         let nearest = |node: &u32| entries.iter().map(|entry| alike(*node, *entry)).fold(f32::NEG_INFINITY, f32::max);
         let older: Vec<u32> = self.places.iter().flatten().copied().collect();
-        let mut known: Vec<f32> = sample(&older).map(nearest).collect();
+        let mut known: Vec<f32> = giving_way(sample(&older)).map(nearest).collect();
         known.sort_unstable_by(f32::total_cmp);
         let bound = known.get(known.len() / FAR).copied().unwrap_or(f32::INFINITY);
         let fresh = self.fresh();
-        let left = sample(&fresh).map(|node| (nearest(node), *node)).collect();
-        builder::farthest_first(left, MOST_FAR, bound, alike)
+        let left = giving_way(sample(&fresh)).map(|node| (nearest(node), *node)).collect();
+        builder::farthest_first(left, most, bound, alike)
     }
 
     /// The same with the new nodes renumbered: the n-th is what `order[n]` was.
@@ -168,5 +186,30 @@ mod tests {
         ] {
             assert_eq!(goes_on(since, gone, nodes), will_have_come, "{since} came, {gone} of 400 went, {nodes} nodes");
         }
+    }
+
+    /// Else one that grows would be built from nothing, which takes many times as long, once its highest layer is full.
+    #[test]
+    fn the_highest_layer_keeps_room_however_often_a_graph_grows() {
+        const M: usize = 4;
+        let (mut levels, mut nodes) = (vec![1; 300], 4_000);
+        levels.resize(nodes, 0);
+        let mut entries_then: Vec<usize> = Vec::new();
+        for _ in 0..20 {
+            let older = Layers::new(&levels, M);
+            let places = (0..nodes as u32).map(Some).collect();
+            nodes += 100;
+            let heir = Heir::of(&older, 0, places, nodes, M).expect("it has room");
+            levels.resize(nodes, 0);
+            levels[nodes - 100..nodes - 70].fill(3);
+            // What comes is farther off each time.
+            heir.level(&mut levels, |left, right| -(left.max(right) as f32));
+            let entries = levels.iter().filter(|level| **level == 1).count();
+            assert!(entries <= MOST_GROWN && levels.iter().all(|level| *level <= 1), "{entries} entries");
+            entries_then.push(entries);
+            // Nodes are in the order of their layers.
+            levels.sort_unstable_by(|left, right| right.cmp(left));
+        }
+        assert_eq!(entries_then[..8], [384, 432, 456, 468, 474, 477, 478, 479]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::bits::{Bits, Numbers, differences};
 use super::blocks::Block;
 #[cfg(target_arch = "aarch64")]
 use super::kernels_arm as machine;
@@ -12,6 +13,8 @@ use super::kernels_x86 as machine;
 pub(super) type DotFull = fn(&[f32], &[f32]) -> f32;
 /// Dot product of two codes of one width, exact: components from -127 to 127.
 pub(super) type DotCodes = fn(&[Block], &[Block]) -> i32;
+/// [`differences`].
+pub(super) type Differences = fn(&[Numbers], &[Bits], &mut [u32]);
 
 /// The kernels that one process uses, always the same, so that equal vectors have equal scores on every path.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +23,11 @@ pub(super) struct Kernels {
     pub(super) name: &'static str,
     pub(super) full: DotFull,
     pub(super) codes: DotCodes,
+    pub(super) differences: Differences,
 }
 
 /// What any machine can do.
-pub(super) const SCALAR: Kernels = Kernels { name: "scalar", full: dot_full, codes: dot_codes };
+pub(super) const SCALAR: Kernels = Kernels { name: "scalar", full: dot_full, codes: dot_codes, differences };
 
 static CHOSEN: LazyLock<Kernels> = LazyLock::new(|| machine_kernels().into_iter().next().unwrap_or(SCALAR));
 
@@ -40,7 +44,10 @@ pub fn instructions() -> &'static str {
 /// Those kernels that this machine can run besides [`SCALAR`], the best first.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn machine_kernels() -> Vec<Kernels> {
-    machine::available().into_iter().map(|(name, full, codes)| Kernels { name, full, codes }).collect()
+    machine::available()
+        .into_iter()
+        .map(|(name, full, codes, differences)| Kernels { name, full, codes, differences })
+        .collect()
 }
 
 /// None are written for this machine.
@@ -95,19 +102,38 @@ mod tests {
         fn every_kernel_agrees_with_the_scalar_one(
             components in proptest::collection::vec((-1.0f32..1.0, -1.0f32..1.0), 0..300),
             blocks in proptest::collection::vec((any::<u64>(), any::<bool>()), 0..64),
+            lines in 1_usize..4,
+            words in proptest::collection::vec(any::<[u64; 8]>(), 12..40),
         ) {
             let (left, right): (Vec<f32>, Vec<f32>) = components.into_iter().unzip();
             let exact: f64 = left.iter().zip(&right).map(|(left, right)| f64::from(*left) * f64::from(*right)).sum();
             let (left_codes, right_codes): (Vec<Block>, Vec<Block>) =
                 blocks.iter().map(|(seed, extreme)| (code(*seed, *extreme), code(seed.rotate_left(17), *extreme))).unzip();
             let expected = (SCALAR.codes)(&left_codes, &right_codes);
+            let bits: Vec<Bits> = words.into_iter().map(Bits).collect();
+            let numbers: Vec<Numbers> = bits[..12].as_chunks().0[..lines].to_vec();
+            let rows = &bits[bits.len() % lines..];
+            let differing = differences_one_by_one(&numbers, rows);
             for kernels in machine_kernels().into_iter().chain([SCALAR]) {
                 let close = (f64::from((kernels.full)(&left, &right)) - exact).abs() <= 1e-5 * (1.0 + exact.abs());
                 prop_assert!(close, "{} of {} dimensions", kernels.name, left.len());
                 prop_assert_eq!((kernels.full)(&left, &right), (kernels.full)(&right, &left));
                 prop_assert_eq!((kernels.codes)(&left_codes, &right_codes), expected, "{}", kernels.name);
+                let mut found = vec![0; rows.len() / lines];
+                (kernels.differences)(&numbers, rows, &mut found);
+                prop_assert_eq!(&found, &differing, "{}", kernels.name);
             }
         }
+    }
+
+    /// [`differences`], a bit at a time.
+    fn differences_one_by_one(numbers: &[Numbers], rows: &[Bits]) -> Vec<u32> {
+        let bit = |bits: &Bits, at: usize| bits.0[at / 64] >> (at % 64) & 1;
+        let of_line = |(row, numbers): (&Bits, &Numbers)| -> u32 {
+            let differs = |place: usize, at| u32::from(bit(row, at) != bit(&numbers[place], at)) << place;
+            (0..numbers.len()).flat_map(|place| (0..Bits::COUNT).map(move |at| differs(place, at))).sum()
+        };
+        rows.chunks_exact(numbers.len()).map(|row| row.iter().zip(numbers).map(of_line).sum()).collect()
     }
 
     /// Bytes of -127 to 127; only those two where it is to be `extreme`.

@@ -3,14 +3,16 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
+use super::bits::{Bits, Numbers, differences};
 use super::blocks::Block;
 
-/// A name, the dot product of vectors and that of codes.
-type Entry = (&'static str, fn(&[f32], &[f32]) -> f32, fn(&[Block], &[Block]) -> i32);
+/// A name, the dot product of vectors, that of codes, and differences of bits.
+type Entry =
+    (&'static str, fn(&[f32], &[f32]) -> f32, fn(&[Block], &[Block]) -> i32, fn(&[Numbers], &[Bits], &mut [u32]));
 
 /// What this machine can run, the best first.
 pub(super) fn available() -> Vec<Entry> {
-    vec![("neon", full_neon, codes_neon)]
+    vec![("neon", full_neon, codes_neon, differences)]
 }
 
 /// Asks for the cache line at an address.

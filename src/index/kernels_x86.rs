@@ -2,26 +2,33 @@
 
 use std::arch::x86_64::*;
 
+use super::bits::{Bits, Numbers, PLACES, differences};
 use super::blocks::Block;
 
-/// A name, the dot product of vectors and that of codes.
-type Entry = (&'static str, fn(&[f32], &[f32]) -> f32, fn(&[Block], &[Block]) -> i32);
+/// A name, the dot product of vectors, that of codes, and differences of bits.
+type Entry =
+    (&'static str, fn(&[f32], &[f32]) -> f32, fn(&[Block], &[Block]) -> i32, fn(&[Numbers], &[Bits], &mut [u32]));
 
 /// What this machine can run, the best first.
 pub(super) fn available() -> Vec<Entry> {
     let mut found: Vec<Entry> = Vec::new();
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx2 = ["avx2", "fma", "popcnt"].map(detected).iter().all(|has| *has);
     if avx2 && ["avx512f", "avx512bw", "avx512vnni"].map(detected).iter().all(|has| *has) {
-        found.push(("avx512", full_avx512, codes_avx512));
+        let by_512 = is_x86_feature_detected!("avx512vpopcntdq");
+        let differences = if by_512 { differences_avx512 } else { differences_avx2 };
+        found.push(("avx512", full_avx512, codes_avx512, differences));
     }
     if avx2 {
-        found.push(("avx2", full_avx2, codes_avx2));
+        found.push(("avx2", full_avx2, codes_avx2, differences_avx2));
     }
     found
 }
 
 fn detected(feature: &str) -> bool {
     match feature {
+        "avx2" => is_x86_feature_detected!("avx2"),
+        "fma" => is_x86_feature_detected!("fma"),
+        "popcnt" => is_x86_feature_detected!("popcnt"),
         "avx512f" => is_x86_feature_detected!("avx512f"),
         "avx512bw" => is_x86_feature_detected!("avx512bw"),
         _ => is_x86_feature_detected!("avx512vnni"),
@@ -53,6 +60,46 @@ fn full_avx512(left: &[f32], right: &[f32]) -> f32 {
 fn codes_avx512(left: &[Block], right: &[Block]) -> i32 {
     // SAFETY: only `available` hands this function out, after it found AVX-512F, BW and VNNI.
     unsafe { codes_by_512(left, right) }
+}
+
+fn differences_avx2(numbers: &[Numbers], rows: &[Bits], into: &mut [u32]) {
+    // SAFETY: only `available` hands this function out, after it found AVX2 and POPCNT.
+    unsafe { differences_by_256(numbers, rows, into) }
+}
+
+fn differences_avx512(numbers: &[Numbers], rows: &[Bits], into: &mut [u32]) {
+    // SAFETY: only `available` hands this function out, after it found AVX-512F and VPOPCNTDQ.
+    unsafe { differences_by_512(numbers, rows, into) }
+}
+
+#[target_feature(enable = "avx2,popcnt")]
+fn differences_by_256(numbers: &[Numbers], rows: &[Bits], into: &mut [u32]) {
+    differences(numbers, rows, into);
+}
+
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+fn differences_by_512(numbers: &[Numbers], rows: &[Bits], into: &mut [u32]) {
+    for (row, into) in rows.chunks_exact(numbers.len()).zip(into) {
+        let mut of_places = [_mm512_setzero_si512(); PLACES];
+        for (bits, numbers) in row.iter().zip(numbers) {
+            let bits = load_bits_512(bits);
+            for (of_place, digits) in of_places.iter_mut().zip(numbers) {
+                let differing = _mm512_popcnt_epi64(_mm512_xor_si512(bits, load_bits_512(digits)));
+                *of_place = _mm512_add_epi64(*of_place, differing);
+            }
+        }
+        let mut sum = _mm512_setzero_si512();
+        for of_place in of_places.into_iter().rev() {
+            sum = _mm512_add_epi64(_mm512_add_epi64(sum, sum), of_place);
+        }
+        *into = _mm512_reduce_add_epi64(sum) as u32;
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn load_bits_512(from: &Bits) -> __m512i {
+    // SAFETY: these are 512 bits that can be read; the instruction asks for no alignment.
+    unsafe { _mm512_loadu_si512(from.0.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx2,fma")]

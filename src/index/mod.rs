@@ -13,6 +13,7 @@
 
 mod admission;
 mod attributes;
+mod bits;
 mod blocks;
 mod builder;
 mod built;
@@ -47,6 +48,7 @@ mod scorer;
 mod segment;
 mod settings;
 mod shared;
+mod sketches;
 mod snapshot;
 mod tail;
 mod threads;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::admission::Admission;
-use super::exact::NO_FLOOR;
+use super::exact::Floor;
 use super::graph::{Effort, Graph, Scored, first_look};
 use super::segment::Segment;
 use super::settings::Settings;
@@ -24,7 +24,7 @@ const FETCH_MORE: usize = 4;
 pub(super) fn chunks(
     segment: &Segment,
     query: &[f32],
-    (k, floor): (usize, f32),
+    (k, floor): (usize, Floor<'_>),
     admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
@@ -42,7 +42,7 @@ pub(super) fn chunks(
 pub(super) fn entities(
     segment: &Segment,
     query: &[f32],
-    (k, floor): (usize, f32),
+    (k, floor): (usize, Floor<'_>),
     admission: &Admission<'_>,
     settings: &Settings,
 ) -> (Vec<Scored>, ServedBy) {
@@ -85,9 +85,9 @@ pub(super) fn entities_of_lists(
             Some(firsts) if firsts.len() == *k => (firsts, ServedBy::MirrorHnsw),
             Some(_) => {
                 let fetch = to_fetch(segment, *k).saturating_mul(FETCH_MORE);
-                entities_from(segment, query, (*k, NO_FLOOR), fetch, admission, settings)
+                entities_from(segment, query, (*k, Floor::NONE), fetch, admission, settings)
             }
-            None => entities(segment, query, (*k, NO_FLOOR), admission, settings),
+            None => entities(segment, query, (*k, Floor::NONE), admission, settings),
         }
     };
     lists.iter().zip(&efforts).map(answer).collect()
@@ -97,7 +97,7 @@ pub(super) fn entities_of_lists(
 fn entities_from(
     segment: &Segment,
     query: &[f32],
-    (k, floor): (usize, f32),
+    (k, floor): (usize, Floor<'_>),
     mut fetch: usize,
     admission: &Admission<'_>,
     settings: &Settings,

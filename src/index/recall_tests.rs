@@ -8,8 +8,7 @@ use super::segment::{Segment, UnitRow, unit_rows};
 use super::snapshot::Part;
 use super::view::{Found, PartitionView};
 use super::{Builder, Built, IndexReader, IndexWriter, Settings, open};
-use crate::domain::{Delta, Entry};
-use crate::domain::{Filter, Revision, ServedBy, Vector};
+use crate::domain::{ChunkHit, Delta, Entry, Filter, Revision, ServedBy, Vector};
 
 const ROWS: usize = 20_000;
 const CENTRES: usize = 40;
@@ -219,6 +218,37 @@ fn a_small_part_that_has_all_the_best_is_searched_as_if_it_were_alone() {
             |view: &PartitionView| view.search(&aside(1_000_000 + seed, 3.0), K, &Filter::default()).expect("fits");
         assert_eq!(search(&view), search(&view_alone));
     }
+}
+
+/// Vectors of so many dimensions are told from others by their sketches in the tail.
+#[test]
+fn a_search_by_the_graph_finds_all_that_is_in_the_tail() {
+    const DIMENSIONS: usize = 300;
+    const OLD: usize = 4_200;
+    const FRESH: usize = 1_500;
+    let settings = Settings { ef_construction: 40, rows_a_candidate: 0, build_threads: 1, ..Settings::default() };
+    let vectors = mixture(OLD + FRESH + 200, CENTRES, DIMENSIONS, 3);
+    let entry = |at: usize| Entry { vector: vectors[at].clone(), ..entry_at(at as u64, DIMENSIONS) };
+    let entries: Vec<Entry> = (0..OLD + FRESH).map(entry).collect();
+    let (key, now) = (partition(1), Instant::now());
+    let (mut writer, reader) = open(settings);
+    let (old, fresh) = entries.split_at(OLD);
+    writer.publish(Built::build(&settings, &key, DIMENSIONS, old.to_vec(), Revision(1)).expect("good rows"), now);
+    for (revision, fresh) in (2..).zip(fresh.chunks(100)) {
+        writer.apply(&key, deltas(fresh), Revision(revision), now).expect("in order");
+    }
+    assert!(reader.shared.get(&key).expect("loaded").snapshot().parts[1].segment.is_sketched());
+    let view = reader.partition(&key, now).expect("loaded");
+    let exact = view.with_settings(Settings { rows_a_candidate: usize::MAX, ..settings });
+    let mut wanted = 0;
+    for query in &vectors[OLD + FRESH..] {
+        let [found, exact] = [&view, &exact].map(|view| view.search(query, K, &Filter::default()).expect("fits"));
+        assert_eq!((found.served_by, exact.served_by), (ServedBy::MirrorHnsw, ServedBy::MirrorExact));
+        let in_tail = |hit: &&ChunkHit| fresh.iter().any(|entry| entry.id == hit.id);
+        wanted += exact.hits.iter().filter(in_tail).count();
+        assert!(exact.hits.iter().filter(in_tail).all(|hit| found.hits.contains(hit)));
+    }
+    assert!(wanted > 300, "{wanted} of the best are in the tail");
 }
 
 /// Where what comes is like what is there, and where it is far from all of that: centre after centre.

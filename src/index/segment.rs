@@ -14,9 +14,10 @@ use super::codes::Codes;
 use super::cosine::{is_unit, unit};
 use super::entry::{Row, Shared, order_of_entities};
 use super::error::IndexError;
-use super::exact::{Exact, RowCodes};
+use super::exact::{Exact, Floor, RowCodes};
 use super::flat_graph::FlatGraph;
 use super::settings::Settings;
+use super::sketches::Sketches;
 use super::threads::giving_way;
 use super::vectors::{Source, Vectors};
 use crate::domain::Entry;
@@ -31,6 +32,8 @@ pub(super) struct Segment {
     graph: Option<FlatGraph>,
     /// The rows' codes, where they are many and no graph has codes of its own.
     codes: Option<Codes>,
+    /// The rows' sketches, where they are scanned for what others have not found.
+    sketches: Option<Sketches>,
     /// Whether no entity has more rows than one.
     row_an_entity: bool,
     bytes: u64,
@@ -41,6 +44,8 @@ pub(super) type UnitRow<'a> = (Row, Cow<'a, [f32]>);
 
 /// Fewer rows than this are scanned by their vectors as fast as by codes first.
 pub(super) const CODED_FROM: usize = 256;
+/// Fewer rows than this are scanned before a query is sketched.
+const SKETCHED_FROM: usize = 128;
 
 impl Segment {
     /// A segment with a graph if it has as many rows as the settings want for one. CPU heavy then.
@@ -94,6 +99,24 @@ impl Segment {
         Ok(Self::of_parts(settings, rows, vectors, None))
     }
 
+    /// The same of rows that came after others, which are searched first.
+    ///
+    /// # Errors
+    /// As [`Segment::sealed`].
+    pub(super) fn tail_block(
+        settings: &Settings,
+        dimensions: usize,
+        rows: Vec<UnitRow<'_>>,
+    ) -> Result<Self, IndexError> {
+        let mut block = Self::block(settings, dimensions, rows)?;
+        if settings.compressed && block.len() >= SKETCHED_FROM {
+            let view = block.vectors.view();
+            block.sketches = Sketches::new(dimensions, (0..block.len() as u32).map(|row| view.row(row)));
+            block.bytes += block.sketches.as_ref().map_or(0, Sketches::bytes) as u64;
+        }
+        Ok(block)
+    }
+
     /// A segment of rows in their order, their vectors, and their graph.
     pub(super) fn of_parts(
         settings: &Settings,
@@ -116,7 +139,7 @@ impl Segment {
             + graph.as_ref().map_or(0, FlatGraph::bytes)
             + codes.as_ref().map_or(0, Codes::bytes);
         let row_an_entity = rows.windows(2).all(|pair| pair[0].entity != pair[1].entity);
-        Self { rows, vectors, attributes, graph, codes, row_an_entity, bytes: bytes as u64 }
+        Self { rows, vectors, attributes, graph, codes, sketches: None, row_an_entity, bytes: bytes as u64 }
     }
 
     /// Moves the vectors into a file in `folder`, if they have codes, so that few of them are looked at.
@@ -188,9 +211,14 @@ impl Segment {
         self.graph.as_ref()
     }
 
+    /// Whether its rows have sketches.
+    pub(super) fn is_sketched(&self) -> bool {
+        self.sketches.is_some()
+    }
+
     /// A scan of the rows that score no less than `floor`.
-    pub(super) fn exact(&self, floor: f32) -> Exact<'_> {
-        Exact { vectors: self.vectors.view(), codes: self.row_codes(), floor }
+    pub(super) fn exact<'a>(&'a self, floor: Floor<'a>) -> Exact<'a> {
+        Exact { vectors: self.vectors.view(), codes: self.row_codes(), sketches: self.sketches.as_ref(), floor }
     }
 
     fn row_codes(&self) -> Option<RowCodes<'_>> {

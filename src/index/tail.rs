@@ -36,7 +36,7 @@ pub(super) fn push(
         kept -= 1;
         rows.extend(parts[kept].live_unit_rows());
     }
-    let block = Segment::block(settings, dimensions, rows)?;
+    let block = Segment::tail_block(settings, dimensions, rows)?;
     parts.truncate(kept);
     parts.push(Part::new(Arc::new(block)));
     Ok(())

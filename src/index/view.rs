@@ -1,5 +1,6 @@
 //! A partition as a reader sees it.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,10 +8,11 @@ use std::time::Instant;
 use super::cosine::unit;
 use super::digest::Digest;
 use super::error::IndexError;
-use super::exact::NO_FLOOR;
+use super::exact::Floor;
 use super::graph::Scored;
 use super::planner;
 use super::settings::Settings;
+use super::sketches::SketchedQuery;
 use super::snapshot::{Part, Snapshot};
 use super::threads;
 use crate::domain::{ChunkHit, EmbeddingId, EntityRef, EntityType, Filter, Revision, ServedBy, SourceField, Vector};
@@ -212,19 +214,24 @@ impl PartitionView {
         &self,
         query: &Vector,
         k: usize,
-        search: impl Fn(&Part, &[f32], f32, &Settings) -> Answer,
+        search: impl Fn(&Part, &[f32], Floor<'_>, &Settings) -> Answer,
     ) -> Result<Found, IndexError> {
         let query = self.direction(query)?;
         let (parts, live) = (&self.snapshot.parts, self.len());
-        let search = |part: &Part, floor: f32, share: f64| {
+        let search = |part: &Part, floor: Floor<'_>, share: f64| {
             search(part, query.as_slice(), floor, &self.settings.with_effort(share))
         };
         let share = |part: &Part| share_of_effort(part.live(), live, self.settings.ef_search);
-        let mut floor = NO_FLOOR;
+        let sketched = OnceCell::new();
+        let mut floor = Floor::NONE;
         let mut answers: Vec<Answer> = Vec::with_capacity(parts.len());
         for part in parts {
+            // Where all is scanned the answer is exact; a graph's is likely to be right, and so may the others' be.
+            if part.segment.is_sketched() && answers.iter().any(|(_, by)| *by == ServedBy::MirrorHnsw) {
+                floor.sketched = Some(sketched.get_or_init(|| SketchedQuery::new(query.as_slice())));
+            }
             let answer = search(part, floor, share(part));
-            floor = floor.max(score_of_last(&answer, k));
+            floor.score = floor.score.max(score_of_last(&answer, k));
             answers.push(answer);
         }
         if parts.len() > 1 {
@@ -251,7 +258,7 @@ type Answer = (Vec<Scored>, ServedBy);
 
 /// The score of the k-th best that a part has.
 fn score_of_last((rows, _): &Answer, k: usize) -> f32 {
-    k.checked_sub(1).and_then(|last| rows.get(last)).map_or(NO_FLOOR, |(_, score)| *score)
+    k.checked_sub(1).and_then(|last| rows.get(last)).map_or(Floor::NONE.score, |(_, score)| *score)
 }
 
 /// A part with more than this share of the best, and more than twice its share of the effort, is searched again: of rows
