@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::layers::Layers;
 use super::links::{at_most, select};
 use super::scorer::Scorer;
-use super::threads::give_way;
+use super::scrambled::scrambled;
+use super::threads::{give_way, giving_way};
 use super::walk::{Scratch, descend, walk};
 
 /// A batch is a so small part of the nodes that were linked before it: its nodes do not see each other. Those of an older
@@ -83,14 +84,6 @@ pub(super) fn insertion_order(levels: &[u8], fresh: impl Fn(u32) -> bool) -> Vec
     order
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-fn scrambled(number: u64) -> u64 {
-    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
 /// Builds the graph of nodes whose highest layers are `levels`, descending. `scorer_of` scores by likeness to a node.
 /// Runs on the threads of the rayon pool it is called in.
 pub(super) fn build<S: Scorer>(levels: &[u8], plan: &Plan, scorer_of: &(impl Fn(u32) -> S + Sync)) -> Layers {
@@ -140,6 +133,7 @@ fn neighbours<S: Scorer>(
     descend(scorer, layers, linked, level, plan.upper_ef, scratch);
     for at in (0..=level).rev() {
         walk(scorer, &layers.0[at], plan.ef, scratch);
+        give_way();
         found.push((at, select(scratch.pool.best(), layers.0[at].degree(), scorer_of)));
     }
     found
@@ -161,8 +155,9 @@ fn link<S: Scorer>(
     back.sort_unstable();
     let targets: Vec<&[(usize, u32, u32)]> =
         back.chunk_by(|left, right| (left.0, left.1) == (right.0, right.1)).collect();
+    let with_links_back = |target: &&[(usize, u32, u32)]| with_links_back(layers, target, scorer_of);
     let relinked: Vec<Vec<u32>> =
-        targets.par_iter().with_min_len(16).map(|target| with_links_back(layers, target, scorer_of)).collect();
+        targets.par_chunks(32).flat_map_iter(|some| giving_way(some.iter()).map(with_links_back)).collect();
     for (target, links) in targets.iter().zip(relinked) {
         layers.0[target[0].0].set(target[0].1, &links);
     }

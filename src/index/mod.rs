@@ -45,6 +45,7 @@ mod requests;
 mod saved;
 mod schedule;
 mod scorer;
+mod scrambled;
 mod segment;
 mod settings;
 mod shared;

@@ -17,7 +17,7 @@ use super::error::IndexError;
 use super::exact::{Exact, Floor, RowCodes};
 use super::flat_graph::FlatGraph;
 use super::settings::Settings;
-use super::sketches::Sketches;
+use super::sketches::{Sketched, Sketches};
 use super::threads::giving_way;
 use super::vectors::{Source, Vectors};
 use crate::domain::Entry;
@@ -41,6 +41,9 @@ pub(super) struct Segment {
 
 /// A row that goes into a segment and its vector at unit length, which may lie in another segment.
 pub(super) type UnitRow<'a> = (Row, Cow<'a, [f32]>);
+
+/// The same for a block of the tail, and the vector's sketch where another block has it.
+pub(super) type TailRow<'a> = (Row, (Cow<'a, [f32]>, Option<Sketched<'a>>));
 
 /// Fewer rows than this are scanned by their vectors as fast as by codes first.
 pub(super) const CODED_FROM: usize = 256;
@@ -106,15 +109,16 @@ impl Segment {
     pub(super) fn tail_block(
         settings: &Settings,
         dimensions: usize,
-        rows: Vec<UnitRow<'_>>,
+        rows: Vec<TailRow<'_>>,
     ) -> Result<Self, IndexError> {
-        let mut block = Self::block(settings, dimensions, rows)?;
-        if settings.compressed && block.len() >= SKETCHED_FROM {
-            let view = block.vectors.view();
-            block.sketches = Sketches::new(dimensions, (0..block.len() as u32).map(|row| view.row(row)));
-            block.bytes += block.sketches.as_ref().map_or(0, Sketches::bytes) as u64;
-        }
-        Ok(block)
+        let (rows, of_rows) = in_order(rows)?;
+        let vectors = || of_rows.iter().map(|(vector, sketched)| (vector.as_ref(), *sketched));
+        let copied = Vectors::copied(dimensions, rows.len(), vectors().map(|(vector, _)| vector));
+        let sketched = settings.compressed && rows.len() >= SKETCHED_FROM;
+        let sketches = sketched.then(|| Sketches::new(dimensions, vectors())).flatten();
+        let mut block = Self::of_parts(settings, rows, Arc::new(copied), None);
+        block.bytes += sketches.as_ref().map_or(0, Sketches::bytes) as u64;
+        Ok(Self { sketches, ..block })
     }
 
     /// A segment of rows in their order, their vectors, and their graph.
@@ -214,6 +218,11 @@ impl Segment {
     /// Whether its rows have sketches.
     pub(super) fn is_sketched(&self) -> bool {
         self.sketches.is_some()
+    }
+
+    /// Where a row's sketch is, if it has one.
+    pub(super) fn sketched(&self, row: u32) -> Option<Sketched<'_>> {
+        self.sketches.as_ref().map(|sketches| (sketches, row))
     }
 
     /// A scan of the rows that score no less than `floor`.

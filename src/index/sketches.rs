@@ -6,7 +6,7 @@
 
 use super::bits::{Bits, Numbers, PLACES};
 use super::kernels::kernels;
-use super::threads::giving_way;
+use super::scrambled::scrambled;
 
 /// A row is passed over where its estimate is so many deviations below the floor: of rows that are not below it, that
 /// happens to one of thirty thousand.
@@ -22,7 +22,11 @@ pub(super) struct Sketches {
     width: usize,
 }
 
+/// Where the sketch of a vector is already.
+pub(super) type Sketched<'a> = (&'a Sketches, u32);
+
 /// How a vector and its signs are alike.
+#[derive(Clone, Copy)]
 struct Likeness {
     /// ⟨s, x⟩ times the root of the width: the sum of the sizes of the components.
     sizes: f32,
@@ -31,20 +35,38 @@ struct Likeness {
 }
 
 impl Sketches {
-    /// The sketches of vectors of `dimensions`, where they are worth it.
-    pub(super) fn new<'a>(dimensions: usize, vectors: impl Iterator<Item = &'a [f32]>) -> Option<Self> {
+    /// The sketches of vectors of `dimensions`, where they are worth it; those that are there already are taken over.
+    pub(super) fn new<'a>(
+        dimensions: usize,
+        vectors: impl Iterator<Item = (&'a [f32], Option<Sketched<'a>>)>,
+    ) -> Option<Self> {
         if dimensions < LEAST_DIMENSIONS {
             return None;
         }
         let width = turned_width(dimensions) / Bits::COUNT;
-        let (mut signs, mut likenesses, mut turned) = (Vec::new(), Vec::new(), Vec::new());
-        for vector in giving_way(vectors) {
-            turn(vector, &mut turned);
-            let (lines, _) = turned.as_chunks();
-            signs.extend(lines.iter().map(|line| Bits::set_where(line, |component| *component > 0.0)));
-            likenesses.push(Likeness::of(&turned));
+        let mut sketches = Self { signs: Vec::new(), likenesses: Vec::new(), width };
+        let mut turned = Vec::new();
+        for (vector, sketched) in vectors {
+            match sketched {
+                Some((older, row)) => sketches.take_over(older, row as usize),
+                None => {
+                    turn(vector, &mut turned);
+                    sketches.push(&turned);
+                }
+            }
         }
-        Some(Self { signs, likenesses, width })
+        Some(sketches)
+    }
+
+    fn take_over(&mut self, older: &Self, row: usize) {
+        self.signs.extend_from_slice(&older.signs[row * self.width..][..self.width]);
+        self.likenesses.push(older.likenesses[row]);
+    }
+
+    fn push(&mut self, turned: &[f32]) {
+        let (lines, _) = turned.as_chunks();
+        self.signs.extend(lines.iter().map(|line| Bits::set_where(line, |component| *component > 0.0)));
+        self.likenesses.push(Likeness::of(turned));
     }
 
     /// The rows that may score `floor` or more, ascending.
@@ -131,7 +153,7 @@ fn turn(vector: &[f32], turned: &mut Vec<f32>) {
     let scale = 1.0 / (width as f32).sqrt();
     for time in 0..TIMES {
         for (place, components) in (0..).zip(turned.as_chunks_mut::<64>().0) {
-            let signs = random_bits(time << 32 | place);
+            let signs = scrambled(time << 32 | place);
             for (at, component) in components.iter_mut().enumerate() {
                 *component = if signs >> at & 1 == 1 { -*component * scale } else { *component * scale };
             }
@@ -152,15 +174,6 @@ fn transform(components: &mut [f32]) {
         }
         half *= 2;
     }
-}
-
-/// Bits that look as if they were random, the same for a place each time (Steele et al., "Fast splittable pseudorandom
-/// number generators", 2014).
-fn random_bits(place: u64) -> u64 {
-    let mut bits = place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
 }
 
 #[cfg(test)]
@@ -206,11 +219,32 @@ mod tests {
         }
     }
 
+    fn sketched(dimensions: usize, vectors: &[Vec<f32>]) -> Sketches {
+        let vectors = vectors.iter().map(|vector| (vector.as_slice(), None));
+        Sketches::new(dimensions, vectors).expect("of many dimensions")
+    }
+
+    #[test]
+    fn sketches_that_are_taken_over_are_those_of_the_vectors() {
+        for dimensions in [DIMENSIONS, 1536] {
+            let vectors = vectors(dimensions);
+            let expected = sketched(dimensions, &vectors);
+            let older = sketched(dimensions, &vectors[300..700]);
+            let was = |at: usize| at.checked_sub(300).filter(|was| *was < 400).map(|was| (&older, was as u32));
+            let going_on = vectors.iter().enumerate().map(|(at, vector)| (vector.as_slice(), was(at)));
+            let going_on = Sketches::new(dimensions, going_on).expect("of many dimensions");
+            assert_eq!(going_on.signs, expected.signs);
+            for query in vectors.iter().step_by(50).map(|query| SketchedQuery::new(query)) {
+                assert_eq!(going_on.reaching(&query, 0.3), expected.reaching(&query, 0.3));
+            }
+        }
+    }
+
     #[test]
     fn hardly_any_row_above_a_floor_is_passed_over_and_most_below_it_are() {
         for dimensions in [DIMENSIONS, 256, 1536] {
             let vectors = vectors(dimensions);
-            let sketches = Sketches::new(dimensions, vectors.iter().map(Vec::as_slice)).expect("of many dimensions");
+            let sketches = sketched(dimensions, &vectors);
             assert!(sketches.bytes() < vectors.len() * dimensions / 3, "less than a third of codes");
             for query in vectors.iter().step_by(3) {
                 let sketched = SketchedQuery::new(query);

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::admission::Admission;
 use super::digest::Digest;
-use super::segment::{Segment, UnitRow};
+use super::segment::{Segment, TailRow, UnitRow};
 use super::settings::{Builder, Settings};
 use super::threads::giving_way;
 use crate::domain::{EntityRef, Entry, Filter, Revision, SourceField};
@@ -48,6 +48,12 @@ impl Part {
     /// The rows that live, and their vectors where they lie.
     pub(super) fn live_unit_rows(&self) -> impl Iterator<Item = UnitRow<'_>> {
         self.live_rows().map(|row| (self.segment.row(row).clone(), Cow::Borrowed(self.segment.vector(row))))
+    }
+
+    /// The same with their sketches, where they have some.
+    pub(super) fn live_tail_rows(&self) -> impl Iterator<Item = TailRow<'_>> {
+        let rows = self.live_rows().zip(self.live_unit_rows());
+        rows.map(|(at, (row, vector))| (row, (vector, self.segment.sketched(at))))
     }
 
     /// The entries of the rows that live, copied out.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::IndexError;
-use super::segment::{Segment, unit_rows};
+use super::segment::{Segment, TailRow, unit_rows};
 use super::settings::Settings;
 use super::snapshot::Part;
 use crate::domain::Entry;
@@ -30,11 +30,12 @@ pub(super) fn push(
     if entries.is_empty() {
         return Ok(());
     }
-    let mut rows = unit_rows(dimensions, entries)?;
+    let fresh = unit_rows(dimensions, entries)?.into_iter();
+    let mut rows: Vec<TailRow<'_>> = fresh.map(|(row, vector)| (row, (vector, None))).collect();
     let mut kept = parts.len();
     while kept > fixed && parts[kept - 1].live() <= rows.len() && parts[kept - 1].live() < LARGE {
         kept -= 1;
-        rows.extend(parts[kept].live_unit_rows());
+        rows.extend(parts[kept].live_tail_rows());
     }
     let block = Segment::tail_block(settings, dimensions, rows)?;
     parts.truncate(kept);
