@@ -1,15 +1,16 @@
 //! Partitions, graphs and filters in memory. The room knows no SQL and no clock, and never learns who feeds it.
 //!
 //! A partition is what one organization has by one model. It is a sealed segment (with a graph where it is large), a
-//! tail of small blocks that are scanned exactly, and the rows of both that are dead. The only [`IndexWriter`] applies
+//! tail of small blocks that are scanned, and the rows of both that are dead. The only [`IndexWriter`] applies
 //! changes in the order of revisions and swaps in a new immutable snapshot after each; every [`IndexReader`] takes the
 //! snapshot of the moment as a [`PartitionView`] and is never in the writer's way. When tail and dead rows have grown,
 //! a [`Rebuild`] makes a new sealed segment aside, and `install` swaps it in.
 //!
 //! A graph is built by `builder` or by hnsw_rs (`hnsw`), its missing links are added (`links`), and its nodes renumbered so
 //! that neighbours lie together (`layers`). `flat_graph` searches it: `walk` goes by codes of one byte a component
-//! (`codes`), and what it finds is scored by the vectors as they are. `planner` decides between walk and scan, from what
-//! a filter admits (`attributes`, `admission`).
+//! (`codes`), and what it finds is scored by the vectors as they are. Where a graph
+//! has found enough, the tail is looked through by one bit a component (`sketches`). `planner` decides between walk and
+//! scan, from what a filter admits (`attributes`, `admission`).
 
 mod admission;
 mod attributes;
