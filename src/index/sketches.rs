@@ -11,7 +11,7 @@ use super::scrambled::scrambled;
 /// A row is passed over where its estimate is so many deviations below the floor: of rows that are not below it, that
 /// happens to one of thirty thousand.
 const DEVIATIONS: f32 = 4.0;
-/// Of vectors with fewer components codes are as small.
+/// Of vectors with fewer components codes are short, too: a sketch takes a line of bits, however few there are.
 const LEAST_DIMENSIONS: usize = 256;
 
 /// The sketches of unit vectors.
