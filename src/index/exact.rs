@@ -7,7 +7,7 @@ use super::graph::{Effort, Graph, Scored, best, better_first};
 use super::kernels::prefetch;
 use super::nodes::Nodes;
 use super::scorer::Scorer;
-use super::sketches::{SketchedQuery, Sketches};
+use super::sketches::{Sketches, ToBeSketched};
 use super::vectors::VectorsView;
 use super::walk::{Candidate, Pool};
 
@@ -33,7 +33,7 @@ pub(super) struct Exact<'a> {
 pub(super) struct Floor<'a> {
     pub(super) score: f32,
     /// The query, where rows may be passed over that are most likely, not surely, below.
-    pub(super) sketched: Option<&'a SketchedQuery>,
+    pub(super) sketched: Option<&'a ToBeSketched<'a>>,
 }
 
 impl Floor<'_> {
@@ -81,7 +81,7 @@ impl Exact<'_> {
     fn likely(&self, admission: &Admission<'_>) -> Option<Vec<u32>> {
         let (sketches, query) =
             self.sketches.zip(self.floor.sketched).filter(|_| self.floor.is_some() && admission.share() >= DENSE)?;
-        let mut likely = sketches.reaching(query, self.floor.score);
+        let mut likely = sketches.reaching(query.sketched(), self.floor.score);
         likely.retain(|row| admission.admits(*row));
         Some(likely)
     }

@@ -237,7 +237,7 @@ fn a_search_by_the_graph_finds_all_that_is_in_the_tail() {
     for (revision, fresh) in (2..).zip(fresh.chunks(100)) {
         writer.apply(&key, deltas(fresh), Revision(revision), now).expect("in order");
     }
-    assert!(reader.shared.get(&key).expect("loaded").snapshot().parts[1].segment.is_sketched());
+    assert!(reader.shared.get(&key).expect("loaded").snapshot().parts[1].segment.sketched(0).is_some());
     let view = reader.partition(&key, now).expect("loaded");
     let exact = view.with_settings(Settings { rows_a_candidate: usize::MAX, ..settings });
     let mut wanted = 0;

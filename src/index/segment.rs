@@ -215,11 +215,6 @@ impl Segment {
         self.graph.as_ref()
     }
 
-    /// Whether its rows have sketches.
-    pub(super) fn is_sketched(&self) -> bool {
-        self.sketches.is_some()
-    }
-
     /// Where a row's sketch is, if it has one.
     pub(super) fn sketched(&self, row: u32) -> Option<Sketched<'_>> {
         self.sketches.as_ref().map(|sketches| (sketches, row))

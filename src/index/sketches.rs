@@ -4,6 +4,8 @@
 //! kept. For a unit vector x, turned, and the unit vector s of its signs, ⟨s, q⟩ / ⟨s, x⟩ estimates ⟨x, q⟩; by how much it is
 //! off is, over all turns, as good as normally distributed, with a deviation that is known.
 
+use std::cell::OnceCell;
+
 use super::bits::{Bits, Numbers, PLACES};
 use super::kernels::kernels;
 use super::scrambled::scrambled;
@@ -93,6 +95,23 @@ impl Likeness {
     fn of(turned: &[f32]) -> Self {
         let sizes: f32 = turned.iter().map(|component| component.abs()).sum();
         Self { sizes, apart: (1.0 - sizes * sizes / turned.len() as f32).max(0.0).sqrt() }
+    }
+}
+
+/// A query of unit length that is sketched once some rows are to be compared with it so, which takes some microseconds.
+pub(super) struct ToBeSketched<'a> {
+    query: &'a [f32],
+    sketched: OnceCell<SketchedQuery>,
+}
+
+impl<'a> ToBeSketched<'a> {
+    pub(super) fn new(query: &'a [f32]) -> Self {
+        Self { query, sketched: OnceCell::new() }
+    }
+
+    /// Its sketch, made at the first time.
+    pub(super) fn sketched(&self) -> &SketchedQuery {
+        self.sketched.get_or_init(|| SketchedQuery::new(self.query))
     }
 }
 

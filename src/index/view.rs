@@ -1,6 +1,5 @@
 //! A partition as a reader sees it.
 
-use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +11,7 @@ use super::exact::Floor;
 use super::graph::Scored;
 use super::planner;
 use super::settings::Settings;
-use super::sketches::SketchedQuery;
+use super::sketches::ToBeSketched;
 use super::snapshot::{Part, Snapshot};
 use super::threads;
 use crate::domain::{ChunkHit, EmbeddingId, EntityRef, EntityType, Filter, Revision, ServedBy, SourceField, Vector};
@@ -222,13 +221,13 @@ impl PartitionView {
             search(part, query.as_slice(), floor, &self.settings.with_effort(share))
         };
         let share = |part: &Part| share_of_effort(part.live(), live, self.settings.ef_search);
-        let sketched = OnceCell::new();
+        let sketched = ToBeSketched::new(query.as_slice());
         let mut floor = Floor::NONE;
         let mut answers: Vec<Answer> = Vec::with_capacity(parts.len());
         for part in parts {
             // Where all is scanned the answer is exact; a graph's is likely to be right, and so may the others' be.
-            if part.segment.is_sketched() && answers.iter().any(|(_, by)| *by == ServedBy::MirrorHnsw) {
-                floor.sketched = Some(sketched.get_or_init(|| SketchedQuery::new(query.as_slice())));
+            if answers.iter().any(|(_, by)| *by == ServedBy::MirrorHnsw) {
+                floor.sketched = Some(&sketched);
             }
             let answer = search(part, floor, share(part));
             floor.score = floor.score.max(score_of_last(&answer, k));
