@@ -23,8 +23,8 @@ pub(crate) async fn measure(options: &Options) {
     database.stop().await;
 }
 
-/// Searches at rest, beside writes at growing rates, and at rest again after each, with the rows that came; the echo, too,
-/// since the machine alone does something to calls beside writes.
+/// Searches at rest, beside writes, at rest again with the rows that came, and beside more writes; the echo, too, since the
+/// machine alone does something to calls beside writes.
 pub(crate) async fn compare(
     options: &Options,
     data: &Data,
@@ -32,26 +32,29 @@ pub(crate) async fn compare(
     (floor, echo): (&Client, &Child),
 ) {
     let (seconds, apart) = (options.seconds.max(20), options.writes_apart);
-    let at_rest = async || client.load(data, 1, seconds, kindred).await;
-    let mut before = at_rest().await;
-    before.print("kindred, 1 at once, no writes", None);
-    let mut writing = Vec::new();
-    for rate in [options.writes / 10, options.writes, options.writes * 3] {
+    let at_rest = async |name| {
+        let load = client.load(data, 1, seconds, kindred).await;
+        load.print(&format!("kindred, 1 at once, {name}"), None);
+        load
+    };
+    let beside = async |rate| {
         let load = client.load_while_writing(kindred, data, (rate, apart), seconds, kindred).await;
         load.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
-        machine::until_idle().await;
-        let after = at_rest().await;
-        after.print("kindred, 1 at once, no more writes", None);
-        writing.push((rate, load, before, after));
-        before = after;
-    }
+        (rate, load)
+    };
+    let before = at_rest("no writes").await;
+    let (few, usual) = (beside(options.writes / 10).await, beside(options.writes).await);
+    machine::until_idle().await;
+    let after = at_rest("no more writes").await;
+    let many = beside(options.writes * 3).await;
     let rate = client.upsert_singly(data, 2_000_000, 16, options.seconds).await;
     println!("upserted by 16 callers, one at a time: {rate:.0} vectors/s");
+    machine::until_idle().await;
     let quiet = floor.load(data, 1, seconds, echo).await;
     quiet.print("tonic echo, 1 at once, no writes", None);
     let echoed = floor.load_while_writing(kindred, data, (options.writes, apart), seconds, echo).await;
     echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
-    for (rate, load, before, after) in writing {
+    for (rate, load) in [few, usual, many] {
         println!(
             "p99 beside {rate} writes/s: {:.2} x that before, {:.2} x that after",
             load.p99_ms / before.p99_ms,
