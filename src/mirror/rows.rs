@@ -24,13 +24,13 @@ pub(super) enum LeftOut {
 pub(super) enum Pace {
     /// Somebody waits.
     Fast,
-    /// Nobody does: after some rows it rests three times as long as they took, so that searches find the cores free.
+    /// Nobody does: after some rows it rests many times as long as they took, so that hardly a search meets it.
     Gentle,
 }
 
 /// So many rows are read between two rests.
-const ROWS_AT_ONCE: usize = 128;
-const RESTS: u32 = 3;
+const ROWS_AT_ONCE: usize = 32;
+const RESTS: u32 = 15;
 
 impl Pace {
     async fn rest_after(self, took: Duration) {
