@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use roaring::{MultiOps, RoaringBitmap};
 
 use super::entry::Row;
+use super::threads::giving_way;
 use crate::domain::{EntityType, Filter, SourceField, TimeRange};
 
 /// For each value of each attribute the rows that have it, and the times in order.
@@ -35,7 +36,7 @@ impl AttributeIndex {
             statuses: HashMap::new(),
             times: Vec::new(),
         };
-        for (at, row) in (0_u32..).zip(rows) {
+        for (at, row) in giving_way((0_u32..).zip(rows)) {
             note(&mut index.entity_types, &row.entity.entity_type, at);
             note(&mut index.source_fields, &row.source_field, at);
             row.labels.tags.iter().for_each(|tag| note(&mut index.tags, tag, at));

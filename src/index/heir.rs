@@ -138,7 +138,7 @@ impl<'a> Heir<'a> {
             let links = |(was, node): &(u32, u32)| self.links(older, *was, *node, scorer_of);
             let links: Vec<Vec<u32>> =
                 left.par_chunks(64).flat_map_iter(|some| giving_way(some.iter()).map(links)).collect();
-            left.iter().zip(&links).for_each(|((_, node), links)| layer.set(*node, links));
+            giving_way(left.iter().zip(&links)).for_each(|((_, node), links)| layer.set(*node, links));
         }
         builder::insert(&mut layers, &self.fresh(), levels, plan, scorer_of);
         layers

@@ -3,6 +3,7 @@
 use super::blocks::{Line, NONE};
 use super::kernels::prefetch;
 use super::pages::vec_in_large_pages;
+use super::threads::{give_way_at, giving_way};
 
 /// The highest layer has no more nodes, if there is a choice.
 pub(super) const MOST_ENTRIES: usize = 320;
@@ -94,7 +95,9 @@ impl Layer {
     pub(super) fn spread(&self, from: u32, reached: &mut [bool]) {
         let mut open = vec![from];
         reached[from as usize] = true;
-        while let Some(node) = open.pop() {
+        for turn in 0.. {
+            let Some(node) = open.pop() else { break };
+            give_way_at(turn);
             for link in self.links_of(node) {
                 if !std::mem::replace(&mut reached[link as usize], true) {
                     open.push(link);
@@ -111,7 +114,7 @@ impl Layer {
     /// The same links between renumbered nodes: the n-th is what `order[n]` was, and what was n is `places[n]` now.
     fn reordered(&self, order: &[u32], places: &[u32]) -> Self {
         let mut layer = Self::new(self.len(), self.degree);
-        for (node, was) in (0..).zip(&order[..self.len()]) {
+        for (node, was) in giving_way((0..).zip(&order[..self.len()])) {
             let links: Vec<u32> = self.links_of(*was).map(|link| places[link as usize]).collect();
             layer.set(node, &links);
         }
@@ -156,6 +159,7 @@ impl Layers {
             }
             while let Some(node) = order.get(next).copied() {
                 next += 1;
+                give_way_at(next);
                 order.extend(
                     self.base().links_of(node).filter(|link| !std::mem::replace(&mut seen[*link as usize], true)),
                 );

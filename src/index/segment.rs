@@ -142,7 +142,7 @@ impl Segment {
             + attributes.bytes()
             + graph.as_ref().map_or(0, FlatGraph::bytes)
             + codes.as_ref().map_or(0, Codes::bytes);
-        let row_an_entity = rows.windows(2).all(|pair| pair[0].entity != pair[1].entity);
+        let row_an_entity = giving_way(rows.windows(2)).all(|pair| pair[0].entity != pair[1].entity);
         Self { rows, vectors, attributes, graph, codes, sketches: None, row_an_entity, bytes: bytes as u64 }
     }
 
@@ -308,7 +308,7 @@ fn in_order<T>(mut coming: Vec<(Row, T)>) -> Result<(Vec<Row>, Vec<T>), IndexErr
         return Err(IndexError::TooLarge { rows: coming.len() });
     }
     coming.sort_by(|(left, _), (right, _)| left.order(right));
-    if let Some(pair) = coming.windows(2).find(|pair| pair[0].0.id == pair[1].0.id) {
+    if let Some(pair) = giving_way(coming.windows(2)).find(|pair| pair[0].0.id == pair[1].0.id) {
         return Err(IndexError::Repeated { id: pair[0].0.id });
     }
     Ok(giving_way(coming.into_iter()).unzip())

@@ -5,6 +5,7 @@ use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
 use rayon::ThreadPoolBuilder;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::error::IndexError;
 use super::settings::Settings;
@@ -12,15 +13,15 @@ use super::settings::Settings;
 /// So far behind the process's other threads that these get nine tenths of a core that both want (`man 7 sched`).
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
-/// So often a thread gives way, where nobody waits for its work, before it rests: some half a millisecond.
-const TIMES: u32 = 8;
+/// A thread rests, where nobody waits for its work, once it has worked so long.
+const WORK: Duration = Duration::from_micros(500);
 /// A core that becomes free takes over a thread that waits for another one, which it does not while it has work, however
 /// far behind that is.
 const REST: Duration = Duration::from_micros(50);
 
 thread_local! {
-    /// How often this thread has given way since it last rested, if it does work that nobody waits for.
-    static SINCE_REST: Cell<Option<u32>> = const { Cell::new(None) };
+    /// How long this thread had worked when it last rested, if it does work that nobody waits for.
+    static RESTED_AT: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// Does the work of a build on threads of its own, as many as the settings say or else half as many as there are cores, so
@@ -58,7 +59,7 @@ fn on_threads<T: Send>(settings: &Settings, rests: bool, work: impl FnOnce() -> 
     };
     let start = move |_| {
         step_back();
-        SINCE_REST.set(rests.then_some(0));
+        RESTED_AT.set(rests.then(worked));
     };
     let pool = ThreadPoolBuilder::new().num_threads(threads);
     let pool = pool.thread_name(|at| format!("graph builder {at}")).start_handler(start);
@@ -68,22 +69,33 @@ fn on_threads<T: Send>(settings: &Settings, rests: bool, work: impl FnOnce() -> 
 /// Lets a thread that waits for this core have it now, not at the end of a slice of some milliseconds.
 pub(super) fn give_way() {
     thread::yield_now();
-    let Some(times) = SINCE_REST.get() else { return };
-    if times == TIMES {
+    let Some(rested_at) = RESTED_AT.get() else { return };
+    let worked = worked();
+    if worked.saturating_sub(rested_at) >= WORK {
         thread::sleep(REST);
+        RESTED_AT.set(Some(worked));
     }
-    SINCE_REST.set(Some((times + 1) % (TIMES + 1)));
 }
 
-/// The same items, giving way after some of them: each takes some microseconds.
+/// The CPU time that this thread has taken.
+fn worked() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+}
+
+/// The same items, giving way after some of them: each takes some microseconds at most.
 pub(super) fn giving_way<I: Iterator>(items: I) -> impl Iterator<Item = I::Item> {
-    const EVERY: usize = 32;
     items.enumerate().map(|(at, item)| {
-        if at % EVERY == EVERY - 1 {
-            give_way();
-        }
+        give_way_at(at);
         item
     })
+}
+
+/// Gives way at some of the turns of a loop, which take some microseconds at most.
+pub(super) fn give_way_at(turn: usize) {
+    const EVERY: usize = 32;
+    if turn % EVERY == EVERY - 1 {
+        give_way();
+    }
 }
 
 /// Where threads have priorities of their own, gives this one a low one; a system that refuses builds with the usual one.
