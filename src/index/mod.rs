@@ -1,4 +1,5 @@
-//! Partitions, graphs and filters in memory. The room knows no SQL and no clock, and never learns who feeds it.
+//! Partitions, graphs and filters in memory. The room knows no SQL, and no clock but that of the CPU time its builders take,
+//! and never learns who feeds it.
 //!
 //! A partition is what one organization has by one model. It is a sealed segment (with a graph where it is large), a
 //! tail of small blocks that are scanned, and the rows of both that are dead. The only [`IndexWriter`] applies
