@@ -212,9 +212,11 @@ impl Client {
     }
 
     async fn upsert_drafts(&self, drafts: Vec<Draft>) {
-        let count = drafts.len();
-        let messages: Vec<_> =
-            drafts.chunks(500).map(|drafts| UpsertEmbeddingsRequest { drafts: drafts.to_vec() }).collect();
+        self.upsert_messages(messages(&drafts)).await;
+    }
+
+    async fn upsert_messages(&self, messages: Vec<UpsertEmbeddingsRequest>) {
+        let count: usize = messages.iter().map(|message| message.drafts.len()).sum();
         let mut client = EmbeddingServiceClient::new(self.channel.clone()).max_encoding_message_size(64 << 20);
         let mut answers =
             client.upsert_embeddings(self.request(tokio_stream::iter(messages))).await.unwrap().into_inner();
@@ -256,13 +258,16 @@ impl Client {
     ) -> Load {
         // All of them before, since to make them takes time, too.
         let most = rate * (longest(seconds) + 2 * WARM_UP.as_secs());
-        let fresh: Vec<Vec<f32>> = (0..most).map(|at| fresh(data, rate << 32 | at)).collect();
+        let fresh = |at: u64| draft(1_000_000 + u128::from(at % 20_000), fresh(data, rate << 32 | at));
+        let batch = (rate * apart / 1_000).max(1);
+        let together = |first| messages(&(first..first + batch).map(fresh).collect::<Vec<_>>());
+        let batches: Vec<_> = (0..most).step_by(batch as usize).map(together).collect();
         let (endpoint, authorization) = (written.endpoint.clone(), self.authorization.clone());
         let (done, stop) = tokio::sync::oneshot::channel();
         let writing = std::thread::spawn(move || {
             let write = async {
                 let writer = Self { channel: connected(&endpoint).await, authorization };
-                writer.upsert_evenly(&fresh, rate, Duration::from_millis(apart)).await;
+                writer.upsert_evenly(batches, Duration::from_millis(apart)).await;
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -278,15 +283,12 @@ impl Client {
         load
     }
 
-    /// Upserts vectors, so many a second, so far apart those that come together, without an end: after
-    /// the last the first ones come again.
-    async fn upsert_evenly(&self, vectors: &[Vec<f32>], rate: u64, apart: Duration) {
-        let batch = (rate * apart.as_millis() as u64 / 1_000) as usize;
+    /// Upserts one batch after the other, so far apart.
+    async fn upsert_evenly(&self, batches: Vec<Vec<UpsertEmbeddingsRequest>>, apart: Duration) {
         let mut tick = tokio::time::interval(apart);
-        for (turn, vectors) in vectors.chunks(batch.max(1)).cycle().enumerate() {
+        for messages in batches {
             tick.tick().await;
-            let number = |at: usize| 1_000_000 + (turn * batch + at) % 20_000;
-            self.upsert(vectors.iter().enumerate().map(|(at, vector)| (number(at), vector))).await;
+            self.upsert_messages(messages).await;
         }
     }
 
@@ -316,6 +318,11 @@ impl Client {
 fn answers(data: &Data, ef: usize) -> ServedBy {
     let Settings { exact_below, rows_a_candidate, .. } = Settings::DEFAULT;
     if data.rows.len() < exact_below.max(ef * rows_a_candidate) { ServedBy::MirrorExact } else { ServedBy::MirrorHnsw }
+}
+
+/// Drafts as they are streamed in.
+fn messages(drafts: &[Draft]) -> Vec<UpsertEmbeddingsRequest> {
+    drafts.chunks(500).map(|drafts| UpsertEmbeddingsRequest { drafts: drafts.to_vec() }).collect()
 }
 
 fn draft(number: u128, values: Vec<f32>) -> Draft {

@@ -66,7 +66,8 @@ fn on_threads<T: Send>(settings: &Settings, rests: bool, work: impl FnOnce() -> 
     Ok(pool.build().map_err(IndexError::Threads)?.install(work))
 }
 
-/// Lets a thread that waits for this core have it now, not at the end of a slice of some milliseconds.
+/// Lets a thread that waits for this core have it now, not at the end of a slice of some milliseconds. That is for threads
+/// that build, and as much for those that serve while they put blocks of the tail together: what waits may be a search.
 pub(super) fn give_way() {
     thread::yield_now();
     let Some(rested_at) = RESTED_AT.get() else { return };
