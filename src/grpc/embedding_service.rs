@@ -6,7 +6,6 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::overloaded;
@@ -38,7 +37,6 @@ const DEFAULT_PAGE_SIZE: usize = 50;
 pub(super) struct Embeddings {
     pub(super) ingestor: Ingestor,
     pub(super) keeper: VersionKeeper,
-    pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     /// Streams that may be open at once: they outlive the call that admission counts.
     pub(super) streams: Arc<Semaphore>,
@@ -59,7 +57,7 @@ impl EmbeddingService for Embeddings {
         let (answers, answered) = mpsc::channel(ANSWERS);
         let stream = UpsertStream { ingestor: self.ingestor.clone(), caller, stop: self.stop.clone(), deadline };
         let drafts = request.into_inner();
-        self.tasks.spawn(call::within(call::request_id(), async move {
+        self.ingestor.tasks().spawn(call::within(call::request_id(), async move {
             stream.run(drafts, answers).await;
             drop(place);
         }));

@@ -7,7 +7,6 @@ use http::HeaderName;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
@@ -75,7 +74,6 @@ pub struct Services {
 pub struct Server {
     services: Services,
     settings: GrpcSettings,
-    tasks: TaskTracker,
     stop: CancellationToken,
     health: HealthReporter,
 }
@@ -96,18 +94,17 @@ macro_rules! service {
 }
 
 impl Server {
-    /// A server whose streams belong to `tasks`, and which ends once `stop` is cancelled.
-    pub fn new(services: Services, settings: GrpcSettings, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { services, settings, tasks, stop, health: HealthReporter::new() }
+    /// A server that ends once `stop` is cancelled.
+    pub fn new(services: Services, settings: GrpcSettings, stop: CancellationToken) -> Self {
+        Self { services, settings, stop, health: HealthReporter::new() }
     }
 
     /// Serves connections of `listener` until told to stop; then says NOT_SERVING, and waits for running calls.
     pub async fn serve(self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
-        let Self { services, settings, tasks, stop, health } = self;
+        let Self { services, settings, stop, health } = self;
         let embeddings = Embeddings {
             ingestor: services.ingestor,
             keeper: services.keeper,
-            tasks: tasks.clone(),
             stop: stop.clone(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         };

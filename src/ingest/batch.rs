@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::chunking::{Piece, cut, keep};
 use super::plan::{Decision, Wish, decide};
+use super::tasks::WriteTasks;
 use super::{IngestError, VersionWrite, announce, commit_versions, write_versions};
 use crate::domain::{
     Chunk, ChunkDraft, Draft, EmbeddingId, EmbeddingKey, Model, ModelId, OrganizationId, Outcome, Purpose, Vector,
@@ -82,7 +82,7 @@ pub(super) struct BatchWriter {
     pub(super) database: Database,
     pub(super) embedders: Embedders,
     pub(super) index: IndexReader,
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: WriteTasks,
     pub(super) embed_timeout: Duration,
     pub(super) mirror_patience: Duration,
     pub(super) arrival: Arrival,
@@ -213,7 +213,7 @@ impl BatchWriter {
 
     /// Cuts off the runtime's threads, since long texts take long to tokenize.
     async fn cut_all(&self, embedder: Arc<dyn Embedder>, items: Vec<Item>) -> Option<Vec<(Item, Vec<Piece>)>> {
-        let cutting = self.tasks.spawn_blocking(move || {
+        let cutting = self.tasks.run_blocking(move || {
             let mut done = Vec::with_capacity(items.len());
             for item in items {
                 match cut(&item.draft, embedder.as_ref()) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::IngestError;
 use super::batch::{BatchWriter, Item};
 use super::gather::{BatchLimits, Gatherer};
+use super::tasks::WriteTasks;
 use crate::domain::{Draft, OrganizationId, Outcome};
 use crate::embed::Embedders;
 use crate::index::IndexReader;
@@ -73,7 +73,7 @@ struct Inner {
     writer: BatchWriter,
     settings: IngestSettings,
     queues: Mutex<HashMap<OrganizationId, Queue>>,
-    tasks: TaskTracker,
+    tasks: WriteTasks,
     stop: CancellationToken,
 }
 
@@ -93,7 +93,7 @@ impl Ingestor {
         embedders: Embedders,
         index: IndexReader,
         settings: IngestSettings,
-        tasks: TaskTracker,
+        tasks: WriteTasks,
         stop: CancellationToken,
     ) -> Self {
         let writer = BatchWriter {
@@ -131,6 +131,11 @@ impl Ingestor {
             inner.tasks.clone(),
             inner.stop.clone(),
         )
+    }
+
+    /// Where to run what gives drafts in.
+    pub fn tasks(&self) -> &WriteTasks {
+        &self.0.tasks
     }
 
     /// Takes one draft in and waits for its acknowledgement.

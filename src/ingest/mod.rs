@@ -12,9 +12,11 @@ mod error;
 mod gather;
 mod ingestor;
 mod plan;
+mod tasks;
 mod write;
 
 pub use announce::announce;
 pub use error::IngestError;
 pub use ingestor::{IngestSettings, Ingestor, Pending};
+pub use tasks::WriteTasks;
 pub use write::{VersionWrite, commit_versions, write_versions};

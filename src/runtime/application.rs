@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::embedders::{embedder, register};
+use super::write_threads::WriteThreads;
 use super::{Config, Databases, StartError};
 use crate::access::Gate;
 use crate::admin::Administrator;
@@ -18,7 +19,7 @@ use crate::embed::{Embedder, Embedders};
 use crate::embedded::PostgresError;
 use crate::grpc::Services;
 use crate::index::{self, IndexReader};
-use crate::ingest::{IngestSettings, Ingestor};
+use crate::ingest::{IngestSettings, Ingestor, WriteTasks};
 use crate::maintenance::{MaintenanceSettings, MonthsSettings, MonthsTask, Scheduler};
 use crate::mirror::{AuditSettings, Auditor, Mirror, MirrorSettings, Snapshots};
 use crate::search::{SearchSettings, Searcher};
@@ -59,6 +60,8 @@ pub struct Application {
     stop_background: CancellationToken,
     /// Of the private Postgres, which ends last.
     supervision: TaskTracker,
+    /// Tasks of writing, and connections that they opened, need them until the end.
+    _write_threads: WriteThreads,
 }
 
 impl Application {
@@ -99,6 +102,10 @@ impl Application {
         let default_model = embedders.first().map(|first| first.model().id.clone());
         let default_model =
             default_model.ok_or_else(|| StartError::Settings(vec!["no embedder is configured".to_owned()]))?;
+        let write_threads = match WriteThreads::start() {
+            Ok(threads) => threads,
+            Err(error) => return Err(given_up(databases, StartError::Threads(error)).await),
+        };
         let (serving, background) = (TaskTracker::new(), TaskTracker::new());
         let (stop_serving, stop_background) = (CancellationToken::new(), CancellationToken::new());
         let (writer, index) = index::open(config.index);
@@ -107,7 +114,7 @@ impl Application {
             &databases.app,
             Embedders::new(embedders, QUERY_CACHE_BYTES),
             &index,
-            &serving,
+            (&serving, &write_threads),
             &stop_serving,
         );
         if mode == Mode::Service {
@@ -120,7 +127,7 @@ impl Application {
                 background.clone(),
                 stop_background.clone(),
             );
-            background.spawn(mirror.run());
+            background.spawn_on(mirror.run(), &write_threads.handle());
             if let Some(interval) = config.audit_interval {
                 let settings = AuditSettings { interval, ..AuditSettings::default() };
                 let (tasks, stop) = (background.clone(), stop_background.clone());
@@ -156,6 +163,7 @@ impl Application {
             background,
             stop_background,
             supervision,
+            _write_threads: write_threads,
         })
     }
 
@@ -225,7 +233,7 @@ fn services(
     database: &Database,
     embedders: Embedders,
     index: &IndexReader,
-    tasks: &TaskTracker,
+    (tasks, write_threads): (&TaskTracker, &WriteThreads),
     stop: &CancellationToken,
 ) -> Services {
     let catalog = ModelCatalog::new(database.clone(), VERDICTS_HOLD);
@@ -240,7 +248,7 @@ fn services(
             embedders,
             index.clone(),
             ingest,
-            tasks.clone(),
+            WriteTasks::new(tasks.clone(), write_threads.handle()),
             stop.clone(),
         ),
         keeper: VersionKeeper::new(database.clone(), catalog, index.clone(), ingest.mirror_patience),

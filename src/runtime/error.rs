@@ -14,6 +14,9 @@ pub enum StartError {
     /// Settings are wrong: all of them are listed.
     #[error("{} of the settings cannot be used:\n  {}", .0.len(), .0.join("\n  "))]
     Settings(Vec<String>),
+    /// The system gives no threads.
+    #[error("the threads of writing do not start: {0}; see how many this user may have (`ulimit -u`)")]
+    Threads(#[source] std::io::Error),
     /// A part could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),

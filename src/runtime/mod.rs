@@ -8,6 +8,7 @@ mod embedders;
 mod error;
 mod service;
 mod settings;
+mod write_threads;
 
 pub use application::{Application, Mode};
 pub use checkup::{Checkup, CheckupError, Which};

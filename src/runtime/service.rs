@@ -32,7 +32,7 @@ pub async fn serve(application: Application, config: &Config) -> Result<Service,
         }
     };
     let (tasks, stop) = application.serving();
-    let server = Server::new(application.services.clone(), config.grpc.clone(), tasks.clone(), stop);
+    let server = Server::new(application.services.clone(), config.grpc.clone(), stop);
     let server = tasks.spawn(server.serve(ports.grpc));
     let metrics = ports.metrics.map(|export| tasks.spawn(export));
     Ok(Service { application, address: ports.address, drain: config.drain, server, metrics })
