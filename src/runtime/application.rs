@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::embedders::{embedder, register};
-use super::write_threads::WriteThreads;
+use super::write_threads::{BusyShare, WriteThreads};
 use super::{Config, Databases, StartError};
 use crate::access::Gate;
 use crate::admin::Administrator;
@@ -127,13 +128,14 @@ impl Application {
                 background.clone(),
                 stop_background.clone(),
             );
-            background.spawn_on(mirror.run(), &write_threads.handle());
+            background.spawn_on(mirror.run(), write_threads.handle());
             if let Some(interval) = config.audit_interval {
                 let settings = AuditSettings { interval, ..AuditSettings::default() };
                 let (tasks, stop) = (background.clone(), stop_background.clone());
                 background.spawn(Auditor::new(databases.app.clone(), index.clone(), settings, tasks, stop).run());
             }
-            background.spawn(measure_pool(databases.app.clone(), stop_background.clone()));
+            let (threads, stop) = (write_threads.handle().clone(), stop_background.clone());
+            background.spawn(measure(databases.app.clone(), threads, stop));
             match &databases.owner {
                 Some(owner) => {
                     let settings = MaintenanceSettings::default();
@@ -248,7 +250,7 @@ fn services(
             embedders,
             index.clone(),
             ingest,
-            WriteTasks::new(tasks.clone(), write_threads.handle()),
+            WriteTasks::new(tasks.clone(), write_threads.handle().clone()),
             stop.clone(),
         ),
         keeper: VersionKeeper::new(database.clone(), catalog, index.clone(), ingest.mirror_patience),
@@ -278,11 +280,14 @@ async fn snapshots(config: &Config, database: &Database) -> Option<Arc<Snapshots
     }
 }
 
-async fn measure_pool(database: Database, stop: CancellationToken) {
+/// Tells how busy the connections to the database and the threads of writing are.
+async fn measure(database: Database, write_threads: Handle, stop: CancellationToken) {
+    let mut busy = BusyShare::new(write_threads);
     loop {
         let (used, open) = database.pool_usage();
         metrics::gauge!("kindred_pool_connections", "state" => "used").set(used as f64);
         metrics::gauge!("kindred_pool_connections", "state" => "open").set(f64::from(open));
+        metrics::gauge!("kindred_write_threads_busy").set(busy.since_last());
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(2)) => {}

@@ -69,4 +69,8 @@ fn describe() {
     describe_counter!("kindred_maintenance_failures_total", "Rounds of maintenance that failed");
     describe_counter!("kindred_postgres_restarts_total", "Restarts of the private Postgres");
     describe_gauge!("kindred_pool_connections", "Database connections, by state");
+    describe_gauge!(
+        "kindred_write_threads_busy",
+        "Share of the last seconds in which the threads of writing were busy"
+    );
 }
