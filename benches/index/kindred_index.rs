@@ -8,7 +8,10 @@ use std::time::Instant;
 use kindred::domain::{
     Delta, EmbeddingId, EntityRef, Entry, Filter, OrganizationId, Revision, ServedBy, SourceField, Vector,
 };
-use kindred::index::{Builder, Built, Found, IndexReader, PartitionKey, PartitionView, Settings, open};
+use kindred::index::{Builder, Built, Found, IndexReader, IndexWriter, PartitionKey, PartitionView, Settings, open};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use uuid::Uuid;
 
 use crate::data::Data;
@@ -86,39 +89,50 @@ impl KindredIndex {
 
     /// Says what rebuilds take that the last of the rows come with, so many at once, as they do where others write.
     pub(crate) fn grow(data: &Data, kind: Kind, threads: usize) {
-        let settings = kind.settings(threads);
-        let (old, fresh) = data.rows.split_at(data.rows.len() - GROWTHS * settings.tail_limit);
-        let (mut writer, reader) = open(settings);
-        let (key, now) = (key(), Instant::now());
-        let mut built = Built::build(&settings, &key, data.dimensions, entries(old, 0), Revision(1)).unwrap();
-        kind.put_vectors(&mut built);
-        drop(writer.publish(built, now));
-        let mut all_seconds = 0.0;
-        for (round, fresh) in fresh.chunks(settings.tail_limit).enumerate() {
-            let coming = entries(fresh, old.len() + round * settings.tail_limit);
-            let delta = |entry: Entry| Delta {
-                entity: entry.entity.clone(),
-                source_field: entry.source_field.clone(),
-                entries: vec![entry],
-            };
-            let deltas = coming.into_iter().map(delta).collect();
-            writer.apply(&key, deltas, Revision(2 + round as i64), now).unwrap();
-            let rebuild = writer.rebuild_due(&key, now).unwrap();
-            let begun = process_cpu_seconds();
-            let mut built = rebuild.run().unwrap();
-            kind.put_vectors(&mut built);
-            let seconds = process_cpu_seconds() - begun;
-            all_seconds += seconds;
-            println!("{kind}: {} rows, {} of them new: {seconds:.3} CPU s", built.rows(), settings.tail_limit);
-            drop(writer.install(built, now));
+        let limit = kind.settings(threads).tail_limit;
+        let (old, fresh) = data.rows.split_at(data.rows.len() - GROWTHS * limit);
+        let (mut writing, mut grown) = Writing::begin(data, old, kind, threads);
+        for (round, fresh) in fresh.chunks(limit).enumerate() {
+            writing.write(&mut grown, entries(fresh, old.len() + round * limit), "new");
         }
-        let rows = entries(&data.rows, 0).iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
-        let curve = Curve::built(&format!("{kind}, grown"), all_seconds, None);
-        let view = reader.partition(&key, now).unwrap();
-        let mut grown = Self { view, settings, curve, rows, _reader: reader };
-        let truth = grown.truth(&data.queries);
-        for ef in [16, 32, 64, 128, 256] {
-            print_search(&format!("{kind}, grown"), grown.round(ef, data, &truth));
+        grown.search(data, &format!("{kind}, grown"), &[16, 32, 64, 128, 256]);
+    }
+
+    /// Says what rebuilds take that rows come with in place of others, and what searches find when all have been replaced,
+    /// so many times, beside a graph of the same rows that is built from nothing. The two halves of the rows replace each
+    /// other.
+    pub(crate) fn churn(data: &Data, kind: Kind, threads: usize, times: usize) {
+        const EFS: [usize; 2] = [64, 128];
+        let limit = kind.settings(threads).tail_limit;
+        let halves = data.rows.split_at(data.rows.len() / 2);
+        let (mut writing, mut churned) = Writing::begin(data, halves.0, kind, threads);
+        churned.search(data, &format!("{kind}, from nothing"), &EFS);
+        for time in 1..=times {
+            let half = if time % 2 == 0 { halves.0 } else { halves.1 };
+            // In an order that has nothing to do with that of their vectors.
+            let mut order: Vec<usize> = (0..half.len().min(halves.0.len())).collect();
+            order.shuffle(&mut StdRng::seed_from_u64(time as u64));
+            for some in order.chunks(limit) {
+                let replaced = |at: &usize| Entry {
+                    version: time as i32 + 1,
+                    id: EmbeddingId(Uuid::from_u64_pair(time as u64, *at as u64)),
+                    ..entry(*at, &half[*at])
+                };
+                writing.write(&mut churned, some.iter().map(replaced).collect(), "replaced");
+            }
+            churned.search(data, &format!("{kind}, replaced {time} x"), &EFS);
+            if time == times {
+                let (_, mut anew) = Writing::begin(data, &half[..order.len()], kind, threads);
+                anew.search(data, &format!("{kind}, from nothing"), &EFS);
+            }
+        }
+    }
+
+    /// Prints what searches by these `ef` find and take.
+    fn search(&mut self, data: &Data, name: &str, efs: &[usize]) {
+        let truth = self.truth(&data.queries);
+        for ef in efs {
+            print_search(name, self.round(*ef, data, &truth));
         }
     }
 
@@ -152,6 +166,58 @@ impl KindredIndex {
             let point = Point { ef: self.settings.ef_search, recall, times };
             print_search(&format!("1 of {share} admitted, graph {graph:.2}"), point);
         }
+    }
+}
+
+/// Rows that come into an index, and rebuilds.
+struct Writing {
+    kind: Kind,
+    writer: IndexWriter,
+    reader: IndexReader,
+    revision: Revision,
+}
+
+impl Writing {
+    /// Into one of these rows.
+    fn begin(data: &Data, rows: &[Vec<f32>], kind: Kind, threads: usize) -> (Self, KindredIndex) {
+        let settings = kind.settings(threads);
+        let (mut writer, reader) = open(settings);
+        let revision = Revision(1);
+        let entries = entries(rows, 0);
+        let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
+        let mut built = Built::build(&settings, &key(), data.dimensions, entries, revision).unwrap();
+        kind.put_vectors(&mut built);
+        let now = Instant::now();
+        drop(writer.publish(built, now));
+        let view = reader.partition(&key(), now).unwrap();
+        let curve = Curve::built(&kind.to_string(), 0.0, None);
+        let index = KindredIndex { view, settings, curve, rows, _reader: reader.clone() };
+        (Self { kind, writer, reader, revision }, index)
+    }
+
+    /// Writes these at once, and says what the rebuild takes that is due then.
+    fn write(&mut self, index: &mut KindredIndex, coming: Vec<Entry>, what: &str) {
+        let (key, now, count) = (key(), Instant::now(), coming.len());
+        self.revision = Revision(self.revision.0 + 1);
+        for entry in &coming {
+            let number = index.rows.len();
+            index.rows.insert(entry.id, number);
+        }
+        let delta = |entry: Entry| Delta {
+            entity: entry.entity.clone(),
+            source_field: entry.source_field.clone(),
+            entries: vec![entry],
+        };
+        self.writer.apply(&key, coming.into_iter().map(delta).collect(), self.revision, now).unwrap();
+        if let Some(rebuild) = self.writer.rebuild_due(&key, now) {
+            let begun = process_cpu_seconds();
+            let mut built = rebuild.run().unwrap();
+            self.kind.put_vectors(&mut built);
+            let seconds = process_cpu_seconds() - begun;
+            println!("{}: {} rows, {count} of them {what}: {seconds:.3} CPU s", self.kind, built.rows());
+            drop(self.writer.install(built, now));
+        }
+        index.view = self.reader.partition(&key, now).unwrap();
     }
 }
 

@@ -3,14 +3,16 @@
 //! ```sh
 //! cargo bench --bench index -- [--texts FILE] [--full] [--threads N] [--picture FILE.svg]
 //! cargo bench --bench index -- [--rows N] [--dimensions D] [--queries N] [--vectors FILE | --texts FILE] [--mixed N]
-//!     [--threads N] [--builder own|hnsw_rs] [--uncompressed] [--in-memory] [--filters] [--growth] [--hnsw-rs] [--hnswlib]
+//!     [--threads N] [--builder own|hnsw_rs] [--uncompressed] [--in-memory] [--filters] [--growth]
+//!     [--churn TIMES] [--hnsw-rs] [--hnswlib]
 //! ```
 //!
 //! The first form measures a suite of sets with all peers in the same run, `--full` a larger one, and draws recall against
 //! queries a second; the second form measures one set. Vectors are seeded clusters, those of a FILE of little-endian f32,
 //! or of texts, one a line, that are embedded by the local model once; the last ones are the queries. `--mixed N` takes N
-//! vectors mixed from them with noise instead, which are harder to search. CPU times are the system's own, so that a busy
-//! machine shows less; indexes are searched in turn, and the least of several rounds counts.
+//! vectors mixed from them with noise instead, which are harder to search. `--growth` and `--churn TIMES` say what rebuilds
+//! take with rows that come, and with rows that are replaced so many times each. CPU times are the system's own, so that a
+//! busy machine shows less; indexes are searched in turn, and the least of several rounds counts.
 #![allow(clippy::unwrap_used)]
 
 mod data;
@@ -46,6 +48,9 @@ fn measure(set: &Set, threads: usize) -> Vec<Curve> {
     println!("\n{}: {rows} vectors of {} dimensions, {queries} queries, by {by}", set.name, data.dimensions);
     if set.growth {
         KindredIndex::grow(&data, set.kinds[0], threads);
+    }
+    if set.churn > 0 {
+        KindredIndex::churn(&data, set.kinds[0], threads, set.churn);
     }
     let first = KindredIndex::build(&data, set.kinds[0], threads);
     let truth = first.truth(&data.queries);

@@ -26,6 +26,8 @@ pub(crate) struct Set {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) filters: bool,
     pub(crate) growth: bool,
+    /// How many times each row is replaced.
+    pub(crate) churn: usize,
     pub(crate) hnsw_rs: bool,
     pub(crate) hnswlib: bool,
 }
@@ -41,6 +43,7 @@ impl Options {
             kinds: vec![DEFAULT],
             filters: false,
             growth: false,
+            churn: 0,
             hnsw_rs: false,
             hnswlib: false,
         };
@@ -67,6 +70,7 @@ impl Options {
                 "--in-memory" => own.kinds[0].vectors_on_disk = false,
                 "--filters" => own.filters = true,
                 "--growth" => own.growth = true,
+                "--churn" => own.churn = value().parse().unwrap(),
                 "--hnsw-rs" => own.hnsw_rs = true,
                 "--hnswlib" => own.hnswlib = true,
                 // What cargo gives to every bench.
@@ -89,6 +93,7 @@ fn suite(wanted: &Wanted, full: bool) -> Vec<Set> {
             name: name.to_owned(),
             filters: wanted.mixed.is_none() && !large,
             growth: false,
+            churn: 0,
             kinds: if large { vec![DEFAULT] } else { vec![DEFAULT, uncompressed] },
             hnsw_rs: rows <= LARGEST,
             hnswlib: true,

@@ -1,6 +1,6 @@
 //! Searches while others write.
 
-use crate::client::{Client, Load};
+use crate::client::{Client, Load, Writes};
 use crate::data::Data;
 use crate::options::Options;
 use crate::server::Child;
@@ -31,14 +31,15 @@ pub(crate) async fn compare(
     (client, kindred): (&Client, &Child),
     (floor, echo): (&Client, &Child),
 ) {
-    let (seconds, apart) = (options.seconds.max(20), options.writes_apart);
+    let seconds = options.seconds.max(20);
+    let writes = |rate| Writes { rate, apart: options.writes_apart, replace: options.writes_replace };
     let at_rest = async |name| {
         let load = client.load(data, 1, seconds, kindred).await;
         load.print(&format!("kindred, 1 at once, {name}"), None);
         load
     };
     let beside = async |rate| {
-        let load = client.load_while_writing(kindred, data, (rate, apart), seconds, kindred).await;
+        let load = client.load_while_writing(kindred, data, writes(rate), seconds, kindred).await;
         load.print(&format!("kindred, 1 at once, {rate} writes/s"), None);
         (rate, load)
     };
@@ -52,7 +53,7 @@ pub(crate) async fn compare(
     machine::until_idle().await;
     let quiet = floor.load(data, 1, seconds, echo).await;
     quiet.print("tonic echo, 1 at once, no writes", None);
-    let echoed = floor.load_while_writing(kindred, data, (options.writes, apart), seconds, echo).await;
+    let echoed = floor.load_while_writing(kindred, data, writes(options.writes), seconds, echo).await;
     echoed.print(&format!("tonic echo, 1 at once, {} writes/s", options.writes), None);
     for (rate, load) in [few, usual, many] {
         println!(

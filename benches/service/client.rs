@@ -252,13 +252,15 @@ impl Client {
         &self,
         written: &Child,
         data: &Data,
-        (rate, apart): (u64, u64),
+        writes: Writes,
         seconds: u64,
         server: &Child,
     ) -> Load {
+        let Writes { rate, apart, replace } = writes;
         // All of them before, since to make them takes time, too.
         let most = rate * (longest(seconds) + 2 * WARM_UP.as_secs());
-        let fresh = |at: u64| draft(1_000_000 + u128::from(at % 20_000), fresh(data, rate << 32 | at));
+        let (first, numbers) = if replace { (0, data.rows.len() as u64) } else { (1_000_000, 20_000) };
+        let fresh = |at: u64| draft(first + u128::from(at % numbers), fresh(data, rate << 32 | at));
         let batch = (rate * apart / 1_000).max(1);
         let together = |first| messages(&(first..first + batch).map(fresh).collect::<Vec<_>>());
         let batches: Vec<_> = (0..most).step_by(batch as usize).map(together).collect();
@@ -312,6 +314,17 @@ impl Client {
         }
         callers.join_all().await.concat()
     }
+}
+
+/// What is written beside searches.
+#[derive(Clone, Copy)]
+pub(crate) struct Writes {
+    /// Vectors a second.
+    pub(crate) rate: u64,
+    /// How many milliseconds lie between those that come together.
+    pub(crate) apart: u64,
+    /// Whether they take the place of rows that are there.
+    pub(crate) replace: bool,
 }
 
 /// What answers searches of these rows at this ef_search, once it is built.

@@ -2,16 +2,18 @@
 //!
 //! ```sh
 //! cargo bench --bench service -- [--rows N] [--dimensions D] [--queries N] [--seconds S] [--vectors FILE]
-//!     [--texts FILE] [--mixed N] [--writes N] [--writes-apart MS] [--settles false] [--beside-writes EF] [--upserts N,…]
-//!     [--restarts N] [--tenants N] [--memory-mib N] [--ingest-texts N]
+//!     [--texts FILE] [--mixed N] [--writes N] [--writes-apart MS] [--writes-replace true] [--settles false]
+//!     [--beside-writes EF] [--upserts N,…] [--restarts N] [--tenants N] [--memory-mib N] [--ingest-texts N]
 //! ```
 //!
 //! The service, with authentication, metrics and traces on, and the echo each run in a process of their own, whose CPU
 //! time the system counts; the client shares the machine with them, as it does with pgvector, which answers the same
 //! queries by prepared SQL over as many connections, and with the Postgres of both, which fsyncs. Each is compared at the
 //! least effort that reaches a recall. `--writes N` upserts N vectors a second while searches run, a tenth of it, and three
-//! times as many, `--writes-apart MS` (100) milliseconds apart those that come together; 0 leaves that out. `--settles false` leaves the service's own rows out of pgvector's index, which takes
-//! a quarter of an hour for a million; the peer's has them nevertheless.
+//! times as many, `--writes-apart MS` (100) milliseconds apart those that come together; 0 leaves that out.
+//! `--writes-replace true` gives rows that are there other vectors, instead of writing new ones. `--settles false` leaves the
+//! service's own rows out of pgvector's index, which takes a quarter of an hour for a million; the peer's has them
+//! nevertheless.
 //!
 //! Others measure one thing alone. `--beside-writes EF`: searches by this ef_search, at rest and beside writes.
 //! `--upserts 1,16`: how fast vectors come in, by one stream and then one at a time by so many callers. `--restarts N`: how

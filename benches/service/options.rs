@@ -12,6 +12,8 @@ pub(crate) struct Options {
     pub(crate) writes: u64,
     /// How many milliseconds lie between those that come in together.
     pub(crate) writes_apart: u64,
+    /// Whether they take the place of rows that are there.
+    pub(crate) writes_replace: bool,
     /// Searches by this ef_search beside writes, and nothing else.
     pub(crate) beside_writes: usize,
     /// So many callers upsert one vector at a time, one number of them after the other, and nothing else.
@@ -44,6 +46,7 @@ impl Options {
             wanted: Wanted::new(20_000),
             writes: 1_000,
             writes_apart: 100,
+            writes_replace: false,
             beside_writes: 0,
             upserts: Vec::new(),
             restarts: 0,
@@ -69,6 +72,7 @@ impl Options {
                 "--ef" => options.ef = number(),
                 "--writes" => options.writes = number() as u64,
                 "--writes-apart" => options.writes_apart = number() as u64,
+                "--writes-replace" => options.writes_replace = value == "true",
                 "--beside-writes" => options.beside_writes = number(),
                 "--upserts" => options.upserts = value.split(',').map(|callers| callers.parse().unwrap()).collect(),
                 "--restarts" => options.restarts = number(),

@@ -152,6 +152,15 @@ fn link<S: Scorer>(
             back.extend(links.iter().map(|neighbour| (at, *neighbour, node)));
         }
     }
+    link_back(layers, back, scorer_of);
+}
+
+/// Gives nodes links to others that link to them and to which they do not link yet: a layer, the node, and the other.
+pub(super) fn link_back<S: Scorer>(
+    layers: &mut Layers,
+    mut back: Vec<(usize, u32, u32)>,
+    scorer_of: &(impl Fn(u32) -> S + Sync),
+) {
     back.sort_unstable();
     let targets: Vec<&[(usize, u32, u32)]> =
         back.chunk_by(|left, right| (left.0, left.1) == (right.0, right.1)).collect();
@@ -163,9 +172,9 @@ fn link<S: Scorer>(
     }
 }
 
-/// The links of a node with those back to new ones; a selection of them where they are more than may be.
+/// The links of a node with those back to others; a selection of them where they are more than may be.
 fn with_links_back<S: Scorer>(layers: &Layers, back: &[(usize, u32, u32)], scorer_of: &impl Fn(u32) -> S) -> Vec<u32> {
     let (layer, node) = (&layers.0[back[0].0], back[0].1);
-    let links = layer.links_of(node).chain(back.iter().map(|(_, _, new)| *new)).collect();
+    let links = layer.links_of(node).chain(back.iter().map(|(_, _, other)| *other)).collect();
     at_most(links, layer.degree(), node, scorer_of)
 }

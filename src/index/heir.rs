@@ -12,6 +12,8 @@ use super::threads::giving_way;
 const LEFT_OF_HIGHEST: f64 = 0.75;
 /// The highest layer has at most so many nodes, of which as many as [`MOST_ENTRIES`] may have come by lot.
 const MOST_GROWN: usize = MOST_ENTRIES + MOST_ENTRIES / 2;
+/// A graph is built from nothing when so many times as many nodes have come as it has.
+const MOST_CAME: usize = 4;
 /// So many nodes, at most, are asked how far they are from those of the highest layer.
 const SAMPLE: usize = 1_024;
 /// Farther than all but one in so many of the older nodes is far.
@@ -47,7 +49,7 @@ impl<'a> Heir<'a> {
         let much = 2 * left >= nodes && 2 * left >= older.len();
         let led_to = left_of_highest > 0 && left_of_highest as f64 >= LEFT_OF_HIGHEST * highest as f64;
         let few_entries = highest <= MOST_GROWN;
-        let goes_on = much && since <= nodes && led_to && few_entries && older.base().degree() == 2 * m;
+        let goes_on = much && since <= MOST_CAME * nodes && led_to && few_entries && older.base().degree() == 2 * m;
         goes_on.then(|| Self::placed(older, since, places, nodes))
     }
 
@@ -132,16 +134,31 @@ impl<'a> Heir<'a> {
         scorer_of: &(impl Fn(u32) -> S + Sync),
     ) -> Layers {
         let mut layers = Layers::new(levels, plan.m);
-        for (layer, older) in layers.0.iter_mut().zip(&self.older.0) {
+        let mut back = Vec::new();
+        for (at, (layer, older)) in layers.0.iter_mut().zip(&self.older.0).enumerate() {
             let left: Vec<(u32, u32)> =
                 (0..older.len() as u32).filter_map(|was| Some((was, self.places[was as usize]?))).collect();
             let links = |(was, node): &(u32, u32)| self.links(older, *was, *node, scorer_of);
             let links: Vec<Vec<u32>> =
                 left.par_chunks(64).flat_map_iter(|some| giving_way(some.iter()).map(links)).collect();
-            giving_way(left.iter().zip(&links)).for_each(|((_, node), links)| layer.set(*node, links));
+            for ((was, node), links) in giving_way(left.iter().zip(&links)) {
+                layer.set(*node, links);
+                back.extend(self.instead_of_gone(older, *was, links).map(|link| (at, link, *node)));
+            }
         }
+        // Each node that is gone was where those that it led to were found from: links in its stead lead both ways, like
+        // those of a new node. Else what was found by way of many that are gone is hardly found any more.
+        let one_way = |(at, node, other): &(usize, u32, u32)| layers.0[*at].links_of(*node).all(|link| link != *other);
+        let back = giving_way(back.into_iter()).filter(one_way).collect();
+        builder::link_back(&mut layers, back, scorer_of);
         builder::insert(&mut layers, &self.fresh(), levels, plan, scorer_of);
         layers
+    }
+
+    /// Which of its `links` a node did not have in the older graph.
+    fn instead_of_gone(&self, older: &Layer, was: u32, links: &[u32]) -> impl Iterator<Item = u32> {
+        let had = move |link: u32| older.links_of(was).any(|had| self.places[had as usize] == Some(link));
+        links.iter().copied().filter(move |link| !had(*link))
     }
 
     /// The links that a node keeps; for each neighbour that is gone it has that one's to choose from (algorithm 4 of
@@ -167,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_graph_is_built_from_nothing_when_as_many_nodes_have_come_as_it_has() {
+    fn a_graph_is_built_from_nothing_when_four_times_as_many_nodes_have_come_as_it_has() {
         const M: usize = 4;
         let levels: Vec<u8> = (0..400).map(|node| u8::from(node < 40)).collect();
         let older = Layers::new(&levels, M);
@@ -177,15 +194,45 @@ mod tests {
         };
         for (since, gone, nodes, will_have_come) in [
             (0, 0, 450, Some(50)),
-            (400, 0, 450, Some(450)),
-            (401, 0, 450, None),
+            (1_750, 0, 450, Some(1_800)),
+            (1_751, 0, 450, None),
             (300, 10, 400, Some(310)),
-            (391, 10, 400, None),
+            (1_591, 10, 400, None),
             (0, 11, 400, None),
             (0, 0, 801, None),
         ] {
             assert_eq!(goes_on(since, gone, nodes), will_have_come, "{since} came, {gone} of 400 went, {nodes} nodes");
         }
+    }
+
+    /// Else what led to one that is gone leads to what that one led to, but not the other way round, and what lies about
+    /// hubs is no longer found when all of them are gone.
+    #[test]
+    fn links_in_the_stead_of_one_that_is_gone_lead_both_ways() {
+        const M: usize = 2;
+        let mut layer = Layer::new(4, 2 * M);
+        for (node, links) in [(0, &[1]), (1, &[2]), (2, &[3]), (3, &[2])] {
+            layer.set(node, links);
+        }
+        let older = Layers(vec![layer]);
+        let heir = Heir::placed(&older, 0, vec![Some(0), None, Some(1), Some(2)], 3);
+        let plan = Plan { m: M, ef: 4, upper_ef: 1 };
+        let layers = heir.build(&[0; 3], &plan, &|_| Alike);
+        let links = |node| layers.base().links_of(node).collect::<Vec<_>>();
+        assert_eq!([links(0), links(1), links(2)], [vec![1], vec![2, 0], vec![1]]);
+    }
+
+    /// Any two nodes are as like as any other two.
+    struct Alike;
+
+    impl Scorer for Alike {
+        const AHEAD: usize = 1;
+
+        fn score(&self, _node: u32) -> i32 {
+            0
+        }
+
+        fn prefetch(&self, _node: u32) {}
     }
 
     /// Else one that grows would be built from nothing, which takes many times as long, once its highest layer is full.
