@@ -71,27 +71,14 @@ impl Kind {
 impl KindredIndex {
     /// Builds it and says what that took.
     pub(crate) fn build(data: &Data, kind: Kind, threads: usize) -> Self {
-        let settings = kind.settings(threads);
-        let (mut writer, reader) = open(settings);
-        let key = key();
-        let entries = entries(&data.rows, 0);
-        let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
-        let begun = process_cpu_seconds();
-        let mut built = Built::build(&settings, &key, data.dimensions, entries, Revision(1)).unwrap();
-        kind.put_vectors(&mut built);
-        let seconds = process_cpu_seconds() - begun;
-        let now = Instant::now();
-        writer.publish(built, now);
-        let raw = (data.rows.len() * data.dimensions * size_of::<f32>()) as f64;
-        let curve = Curve::built(&kind.to_string(), seconds, Some(reader.status()[0].bytes as f64 / raw));
-        Self { view: reader.partition(&key, now).unwrap(), settings, curve, rows, _reader: reader }
+        Writing::begin(&data.rows, kind, threads).1
     }
 
     /// Says what rebuilds take that the last of the rows come with, so many at once, as they do where others write.
     pub(crate) fn grow(data: &Data, kind: Kind, threads: usize) {
         let limit = kind.settings(threads).tail_limit;
         let (old, fresh) = data.rows.split_at(data.rows.len() - GROWTHS * limit);
-        let (mut writing, mut grown) = Writing::begin(data, old, kind, threads);
+        let (mut writing, mut grown) = Writing::begin(old, kind, threads);
         for (round, fresh) in fresh.chunks(limit).enumerate() {
             writing.write(&mut grown, entries(fresh, old.len() + round * limit), "new");
         }
@@ -105,12 +92,13 @@ impl KindredIndex {
         const EFS: [usize; 2] = [64, 128];
         let limit = kind.settings(threads).tail_limit;
         let halves = data.rows.split_at(data.rows.len() / 2);
-        let (mut writing, mut churned) = Writing::begin(data, halves.0, kind, threads);
+        let half_of = |time: usize| if time.is_multiple_of(2) { halves.0 } else { &halves.1[..halves.0.len()] };
+        let (mut writing, mut churned) = Writing::begin(halves.0, kind, threads);
         churned.search(data, &format!("{kind}, from nothing"), &EFS);
         for time in 1..=times {
-            let half = if time % 2 == 0 { halves.0 } else { halves.1 };
+            let half = half_of(time);
             // In an order that has nothing to do with that of their vectors.
-            let mut order: Vec<usize> = (0..half.len().min(halves.0.len())).collect();
+            let mut order: Vec<usize> = (0..half.len()).collect();
             order.shuffle(&mut StdRng::seed_from_u64(time as u64));
             for some in order.chunks(limit) {
                 let replaced = |at: &usize| Entry {
@@ -121,11 +109,9 @@ impl KindredIndex {
                 writing.write(&mut churned, some.iter().map(replaced).collect(), "replaced");
             }
             churned.search(data, &format!("{kind}, replaced {time} x"), &EFS);
-            if time == times {
-                let (_, mut anew) = Writing::begin(data, &half[..order.len()], kind, threads);
-                anew.search(data, &format!("{kind}, from nothing"), &EFS);
-            }
         }
+        let (_, mut anew) = Writing::begin(half_of(times), kind, threads);
+        anew.search(data, &format!("{kind}, from nothing"), &EFS);
     }
 
     /// Prints what searches by these `ef` find and take.
@@ -178,19 +164,22 @@ struct Writing {
 }
 
 impl Writing {
-    /// Into one of these rows.
-    fn begin(data: &Data, rows: &[Vec<f32>], kind: Kind, threads: usize) -> (Self, KindredIndex) {
+    /// Into one of these rows, of which it says what its build took.
+    fn begin(rows: &[Vec<f32>], kind: Kind, threads: usize) -> (Self, KindredIndex) {
         let settings = kind.settings(threads);
         let (mut writer, reader) = open(settings);
-        let revision = Revision(1);
+        let (key, dimensions, revision) = (key(), rows[0].len(), Revision(1));
+        let raw = (rows.len() * dimensions * size_of::<f32>()) as f64;
         let entries = entries(rows, 0);
         let rows = entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
-        let mut built = Built::build(&settings, &key(), data.dimensions, entries, revision).unwrap();
+        let begun = process_cpu_seconds();
+        let mut built = Built::build(&settings, &key, dimensions, entries, revision).unwrap();
         kind.put_vectors(&mut built);
+        let seconds = process_cpu_seconds() - begun;
         let now = Instant::now();
         drop(writer.publish(built, now));
-        let view = reader.partition(&key(), now).unwrap();
-        let curve = Curve::built(&kind.to_string(), 0.0, None);
+        let curve = Curve::built(&kind.to_string(), seconds, Some(reader.status()[0].bytes as f64 / raw));
+        let view = reader.partition(&key, now).unwrap();
         let index = KindredIndex { view, settings, curve, rows, _reader: reader.clone() };
         (Self { kind, writer, reader, revision }, index)
     }
